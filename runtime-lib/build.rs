@@ -1,0 +1,2 @@
+//! Builds the init.
+fn main() {}

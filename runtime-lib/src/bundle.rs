@@ -1,0 +1,92 @@
+//! A bundle: the directory that holds `config.json` and, usually, the root file system.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::spec::{self, ValidSpec};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// `config.json` may not be larger than this: 16 MiB, far above what any engine writes, so that a file that never ends
+/// cannot exhaust memory.
+const CONFIG_LIMIT: u64 = 16 << 20;
+
+/// A bundle directory with its configuration, loaded and validated.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    path: PathBuf,
+    spec: ValidSpec,
+}
+
+impl Bundle {
+    /// Loads and validates `DIR/config.json`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] with the element at fault; [`ErrorKind::Os`] when the file cannot be read.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Bundle> {
+        let path = absolute(dir.as_ref())?;
+        let text = read_config(&path)?;
+        let spec = spec::parse(&text)?;
+        Ok(Bundle { path, spec })
+    }
+
+    /// A bundle whose configuration is in memory; relative paths of the configuration are taken from `dir`.
+    ///
+    /// # Errors
+    /// As for [`Bundle::open`].
+    pub fn with_spec(dir: impl AsRef<Path>, spec: oci_spec::runtime::Spec) -> Result<Bundle> {
+        Ok(Bundle { path: absolute(dir.as_ref())?, spec: spec::validate(spec)? })
+    }
+
+    /// Every fault of `DIR/config.json`, each with its location; empty when the bundle is valid.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub fn check(dir: impl AsRef<Path>) -> Result<Vec<Error>> {
+        let path = absolute(dir.as_ref())?;
+        Ok(spec::faults(&read_config(&path)?))
+    }
+
+    /// The bundle directory, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration.
+    pub fn spec(&self) -> &ValidSpec {
+        &self.spec
+    }
+
+    /// The root file system, absolute.
+    pub fn rootfs(&self) -> PathBuf {
+        self.path.join(&self.spec.root.path)
+    }
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf> {
+    std::path::absolute(dir).map_err(|error| Error::os(format!("find bundle {}", dir.display()), error))
+}
+
+fn read_config(dir: &Path) -> Result<Vec<u8>> {
+    let path = dir.join("config.json");
+    let operation = || format!("open {}", path.display());
+    // O_NONBLOCK: a FIFO in place of the file must not hang us.
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(&path)
+        .map_err(|error| Error::os(operation(), error))?;
+    let meta = file.metadata().map_err(|error| Error::os(operation(), error))?;
+    if !meta.is_file() {
+        return Err(Error::new(ErrorKind::InvalidConfig, format!("{} is not a regular file", path.display())));
+    }
+    let mut text = Vec::with_capacity(meta.len().min(CONFIG_LIMIT) as usize + 1);
+    file.take(CONFIG_LIMIT + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| Error::os(format!("read {}", path.display()), error))?;
+    if text.len() as u64 > CONFIG_LIMIT {
+        let message = format!("{} is larger than {} MiB", path.display(), CONFIG_LIMIT >> 20);
+        return Err(Error::new(ErrorKind::InvalidConfig, message));
+    }
+    Ok(text)
+}

@@ -1,0 +1,1 @@
+//! The parent half of a start.

@@ -1,0 +1,1 @@
+//! Typed wrappers of system calls: the only unsafe code of the library.
