@@ -1,0 +1,90 @@
+//! Device nodes and the links in /dev.
+
+use crate::fault::{During, Fault, OfElement, Step};
+use crate::mounts;
+use crate::path::{PathBuf, Root};
+use crate::sys::{self, AT_FDCWD, Errno, Fd, open};
+use crate::wire::{Device, Link, List, Op, Orders};
+
+const S_IFMT: u32 = 0o170000;
+
+/// Makes every node and link.
+pub fn make_all(root: Root, orders: &Orders<'_>) -> Step {
+    let bind = orders.rootfs.bind_devices;
+    let mut parent = Parent { path: PathBuf::new(), dir: None };
+    for (place, device) in orders.devices.iter().enumerate() {
+        if bind { bind_node(root, &device) } else { make_node(root, &device, &mut parent) }.of(place)?;
+    }
+    make_links(root, orders.links, orders.devices.len())
+}
+
+/// The directory of the last node: the next one is mostly there as well.
+struct Parent {
+    path: PathBuf,
+    dir: Option<Fd>,
+}
+
+fn make_node(root: Root, device: &Device<'_>, parent: &mut Parent) -> Step {
+    let bytes = device.path.to_bytes();
+    let cut = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    let above = bytes.get(..cut).unwrap_or_default();
+    let (opened, name) = if parent.dir.is_some() && parent.path.as_bytes() == above {
+        let name = device.path.to_bytes_with_nul().get(cut + 1..).unwrap_or_default();
+        (None, core::ffi::CStr::from_bytes_with_nul(name).map_err(|_| Fault::new(Op::MakeNode, Errno::EINVAL))?)
+    } else {
+        let (dir, name) = root.open_parent(device.path)?;
+        (Some(dir), name)
+    };
+    if let Some(dir) = opened {
+        parent.path.clear();
+        parent.path.push(above).during(Op::MakeNode)?;
+        parent.dir = Some(dir);
+    }
+    let dir = parent.dir.as_ref().map(|dir| dir.0).ok_or(Fault::new(Op::MakeNode, Errno::EBADF))?;
+    match sys::mknodat(dir, name, device.mode, device.device) {
+        // The image brings a node of its own: it stays, as with runc.
+        Err(Errno::EEXIST) => return Ok(()),
+        // A user namespace further out that nobody told the launcher of.
+        Err(Errno::EPERM) => return bind_node(root, device),
+        made => made.during(Op::MakeNode)?,
+    }
+    if (device.uid, device.gid) != (0, 0) {
+        sys::lchownat(dir, name, device.uid, device.gid).during(Op::Chown)?;
+    }
+    Ok(())
+}
+
+/// In a user namespace nodes cannot be made: the host's is bound, if it is the same device.
+fn bind_node(root: Root, device: &Device<'_>) -> Step {
+    let host = sys::openat(AT_FDCWD, device.path, open::PATH | open::NOFOLLOW).during(Op::OpenSource)?;
+    let stat = sys::stat(host.0).during(Op::OpenSource)?;
+    let number = (stat.rdev_minor & 0xff) | (stat.rdev_major << 8) | ((stat.rdev_minor & !0xff) << 12);
+    if stat.kind() != device.mode & S_IFMT || number != device.device {
+        return Err(Fault::new(Op::CheckSource, Errno::ENODEV));
+    }
+    mounts::bind_file(root, host.0, device.path)
+}
+
+fn make_links(root: Root, links: List<'_, Link<'_>>, before: usize) -> Step {
+    for (place, link) in links.iter().enumerate() {
+        if let Some(path) = link.only_if {
+            if sys::statx(AT_FDCWD, path, 0).is_err() {
+                continue;
+            }
+        }
+        make_link(root, &link).of(before + place)?;
+    }
+    Ok(())
+}
+
+fn make_link(root: Root, link: &Link<'_>) -> Step {
+    let (parent, name) = root.open_parent(link.path)?;
+    match sys::symlinkat(link.target, parent.0, name) {
+        Err(Errno::EEXIST) if link.replace => {
+            sys::unlinkat(parent.0, name).during(Op::CreateTarget)?;
+            sys::symlinkat(link.target, parent.0, name).during(Op::CreateTarget)
+        }
+        Err(Errno::EEXIST) => Ok(()),
+        made => made.during(Op::CreateTarget),
+    }
+}

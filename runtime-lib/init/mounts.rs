@@ -1,0 +1,213 @@
+//! `mounts`, `linux.readonlyPaths` and `linux.maskedPaths`.
+//!
+//! A target is opened once, inside the root, and mounted on as a descriptor. A new file system goes through the working
+//! directory (`mount(2)` on `.`), a bind through `open_tree(2)` and `move_mount(2)`: its attributes are set before
+//! anybody can see it.
+
+use crate::copyup;
+use crate::fault::{During, Fault, OfElement, Step};
+use crate::link::Link;
+use crate::path::{Missing, PathBuf, Root};
+use crate::rootfs::keep;
+use crate::sys::{self, AT_FDCWD, Errno, Fd, RawFd, open};
+use crate::wire::{List, Mount, MountOp, Op};
+use core::ffi::CStr;
+
+const S_IFDIR: u32 = 0o040000;
+const S_IFCHR: u32 = 0o020000;
+const S_IFREG: u32 = 0o100000;
+const MS_REC: u64 = 0x4000;
+const ATTR_RDONLY: u64 = 1;
+const ATTR_NOSUID: u64 = 2;
+const ATTR_NODEV: u64 = 4;
+const ATTR_NOEXEC: u64 = 8;
+
+/// Carries out every step for `mounts`.
+pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>, link: &Link) -> Step {
+    for (place, mount) in mounts.iter().enumerate() {
+        match mount.op {
+            MountOp::Filesystem => filesystem(root, &mount),
+            MountOp::Bind => bind(root, &mount, link),
+            MountOp::Symlink => symlink(root, &mount),
+            MountOp::Remount => remount(root, &mount),
+        }
+        .of(place)?;
+    }
+    Ok(())
+}
+
+fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
+    let (target, existed) = target_directory(root, mount)?;
+    let stat = sys::stat(target.0).during(Op::OpenTarget)?;
+    if stat.kind() != S_IFDIR {
+        return Err(Fault::new(Op::CheckTarget, Errno::ENOTDIR));
+    }
+    let mut data = PathBuf::new();
+    if mount.keep_mode && existed {
+        push_mode(&mut data, stat.mode & 0o7777, !mount.data.is_empty()).during(Op::Mount)?;
+    }
+    data.push(mount.data.to_bytes()).during(Op::Mount)?;
+    sys::fchdir(target.0).during(Op::OpenTarget)?;
+    let data = if data.as_bytes().is_empty() { None } else { Some(data.as_cstr()) };
+    sys::mount(Some(mount.source), c".", Some(mount.fstype), mount.flags, data).during(Op::Mount)?;
+    if mount.copy_up {
+        let made = reopen(root, mount)?;
+        copyup::copy_up(target.0, made.0).during(Op::CopyUp)?;
+        if mount.attr_set != 0 {
+            sys::set_attributes(made.0, mount.attr_set, 0, 0, false).during(Op::SetAttributes)?;
+        }
+    }
+    if mount.recursive_set | mount.recursive_clear != 0 {
+        let made = reopen(root, mount)?;
+        sys::set_attributes(made.0, mount.recursive_set, mount.recursive_clear, 0, true).during(Op::SetAttributes)?;
+    }
+    if !mount.propagation.is_empty() {
+        propagate(reopen(root, mount)?.0, mount)?;
+    }
+    Ok(())
+}
+
+/// Opens the target, creating it where it is missing; says whether it existed.
+fn target_directory(root: Root, mount: &Mount<'_>) -> Step<(Fd, bool)> {
+    let found = if mount.no_symlinks { root.open_no_symlinks(mount.target) } else { root.open(mount.target) };
+    match found {
+        Err(Errno::ENOENT) => Ok((root.ensure(mount.target, Missing::Directory)?, false)),
+        // A link in place of /proc: what is mounted there would not be where the program looks for it.
+        Err(Errno::ELOOP) if mount.no_symlinks => Err(Fault::new(Op::CheckTarget, Errno::ELOOP)),
+        found => Ok((found.during(Op::OpenTarget)?, true)),
+    }
+}
+
+/// The mount that was just made: it must be the root of a mount, or somebody swapped the target since.
+fn reopen(root: Root, mount: &Mount<'_>) -> Step<Fd> {
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    let made = root.open(mount.target).during(Op::OpenTarget)?;
+    let stat = sys::stat(made.0).during(Op::OpenTarget)?;
+    if stat.attributes & STATX_ATTR_MOUNT_ROOT == 0 {
+        return Err(Fault::new(Op::CheckTarget, Errno::EINVAL));
+    }
+    Ok(made)
+}
+
+fn push_mode(data: &mut PathBuf, mode: u16, more: bool) -> sys::Result {
+    let digit = |shift: u16| b'0' + ((mode >> shift) & 7) as u8;
+    data.push(b"mode=")?;
+    data.push(&[digit(9), digit(6), digit(3), digit(0)])?;
+    if more { data.push(b",") } else { Ok(()) }
+}
+
+fn bind(root: Root, mount: &Mount<'_>, link: &Link) -> Step {
+    let tree = match mount.source_fd {
+        Some(index) => link.fd(index)?,
+        None => keep(sys::clone_tree(AT_FDCWD, mount.source, mount.recursive).during(Op::OpenSource)?),
+    };
+    let tree = Fd(tree);
+    let kind = sys::stat(tree.0).during(Op::OpenSource)?.kind();
+    let missing = if kind == S_IFDIR { Missing::Directory } else { Missing::File };
+    let target = root.ensure(mount.target, missing)?;
+    set_attributes(tree.0, mount)?;
+    sys::attach(tree.0, target.0).during(Op::Attach)?;
+    propagate(tree.0, mount)
+}
+
+fn set_attributes(tree: RawFd, mount: &Mount<'_>) -> Step {
+    if mount.attr_set | mount.attr_clear != 0 {
+        sys::set_attributes(tree, mount.attr_set, mount.attr_clear, 0, false).during(Op::SetAttributes)?;
+    }
+    if mount.recursive_set | mount.recursive_clear != 0 {
+        sys::set_attributes(tree, mount.recursive_set, mount.recursive_clear, 0, true).during(Op::SetAttributes)?;
+    }
+    Ok(())
+}
+
+fn propagate(tree: RawFd, mount: &Mount<'_>) -> Step {
+    for flags in mount.propagation.iter() {
+        sys::set_attributes(tree, 0, 0, flags & !MS_REC, flags & MS_REC != 0).during(Op::SetPropagation)?;
+    }
+    Ok(())
+}
+
+fn symlink(root: Root, mount: &Mount<'_>) -> Step {
+    let (parent, name) = root.open_parent(mount.target)?;
+    match sys::symlinkat(mount.source, parent.0, name) {
+        Err(Errno::EEXIST) => Ok(()),
+        result => result.during(Op::CreateTarget),
+    }
+}
+
+fn remount(root: Root, mount: &Mount<'_>) -> Step {
+    let made = reopen(root, mount)?;
+    set_attributes(made.0, mount)
+}
+
+/// `linux.readonlyPaths`: what exists becomes a read-only mount of itself.
+pub fn make_readonly(root: Root, paths: List<'_, &CStr>) -> Step {
+    for (place, path) in paths.iter().enumerate() {
+        let target = match root.open(path) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
+            found => found.during(Op::OpenTarget).of(place)?,
+        };
+        let tree = sys::clone_tree(target.0, c"", true).during(Op::Mount).of(place)?;
+        // Recursive: what is mounted below a read-only path would be writable otherwise.
+        sys::set_attributes(tree.0, ATTR_RDONLY, 0, 0, true).during(Op::SetAttributes).of(place)?;
+        sys::attach(tree.0, target.0).during(Op::Attach).of(place)?;
+    }
+    Ok(())
+}
+
+/// What masks cover paths with, opened while the host's /dev is still there.
+pub struct Masks {
+    null: Fd,
+    empty: Option<Fd>,
+}
+
+impl Masks {
+    /// Opens the host's null device, and makes sure it is one (CVE-2025-31133: a link in its place unmasked everything).
+    pub fn prepare(paths: List<'_, &CStr>) -> Step<Option<Masks>> {
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let null = sys::openat(AT_FDCWD, c"/dev/null", open::PATH | open::NOFOLLOW).during(Op::OpenSource)?;
+        let stat = sys::stat(null.0).during(Op::OpenSource)?;
+        if stat.kind() != S_IFCHR || (stat.rdev_major, stat.rdev_minor) != (1, 3) {
+            return Err(Fault::new(Op::CheckSource, Errno::ENODEV));
+        }
+        Ok(Some(Masks { null, empty: None }))
+    }
+
+    /// `linux.maskedPaths`: a file becomes the null device, a directory an empty read-only one.
+    pub fn cover(&mut self, root: Root, paths: List<'_, &CStr>) -> Step {
+        for (place, path) in paths.iter().enumerate() {
+            let target = match root.open(path) {
+                Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
+                found => found.during(Op::OpenTarget).of(place)?,
+            };
+            let directory = sys::stat(target.0).during(Op::OpenTarget).of(place)?.kind() == S_IFDIR;
+            let source = if directory { self.empty_directory().of(place)? } else { self.null.0 };
+            let tree = sys::clone_tree(source, c"", false).during(Op::Mount).of(place)?;
+            sys::attach(tree.0, target.0).during(Op::Attach).of(place)?;
+        }
+        Ok(())
+    }
+
+    /// One empty tmpfs serves all masked directories.
+    fn empty_directory(&mut self) -> Step<RawFd> {
+        if self.empty.is_none() {
+            let attributes = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
+            let options = [(c"mode", c"755"), (c"nr_inodes", c"1")];
+            self.empty = Some(sys::new_mount(c"tmpfs", &options, attributes).during(Op::Mount)?);
+        }
+        self.empty.as_ref().map(|fd| fd.0).ok_or(Fault::new(Op::Mount, Errno::EBADF))
+    }
+}
+
+/// Binds the file, device or terminal behind `source` onto `path`, which becomes an empty file if it is missing.
+pub fn bind_file(root: Root, source: RawFd, path: &CStr) -> Step {
+    let target = root.ensure(path, Missing::File)?;
+    let kind = sys::stat(target.0).during(Op::OpenTarget)?.kind();
+    if kind != S_IFREG && kind != S_IFCHR {
+        return Err(Fault::new(Op::CheckTarget, Errno::EINVAL));
+    }
+    let tree = sys::clone_tree(source, c"", false).during(Op::Mount)?;
+    sys::attach(tree.0, target.0).during(Op::Attach)
+}

@@ -1,0 +1,93 @@
+//! The rootfs as a mount of its own, and then as the root.
+
+use crate::fault::{During, Step};
+use crate::path::Root;
+use crate::sys::{self, AT_FDCWD, Errno, Fd, open};
+use crate::wire::{self, Op};
+
+const MS_MOVE: u64 = 0x2000;
+const MS_REC: u64 = 0x4000;
+const MS_SLAVE: u64 = 1 << 19;
+const MS_PRIVATE: u64 = 1 << 18;
+const ATTR_RDONLY: u64 = 1;
+
+/// Sets the propagation of all mounts, so that nothing done here reaches the host, and makes the rootfs a mount that
+/// the root can become.
+pub fn prepare(rootfs: &wire::Rootfs<'_>) -> Step<Root> {
+    sys::mount(None, c"/", None, rootfs.propagation, None).during(Op::SetPropagation)?;
+    if rootfs.parent_private {
+        make_parent_private(rootfs).during(Op::SetPropagation)?;
+    }
+    let tree = sys::clone_tree(AT_FDCWD, rootfs.path, true).during(Op::OpenSource)?;
+    let place = sys::openat(AT_FDCWD, rootfs.path, open::PATH | open::DIRECTORY).during(Op::OpenTarget)?;
+    sys::attach(tree.0, place.0).during(Op::Attach)?;
+    Ok(Root(keep(tree)))
+}
+
+/// `pivot_root(2)` refuses a new root whose parent mount is shared. The parent is the mount that holds the rootfs; its
+/// own root is found by going up until the mount changes.
+fn make_parent_private(rootfs: &wire::Rootfs<'_>) -> sys::Result {
+    let mut here = sys::openat(AT_FDCWD, rootfs.path, open::PATH | open::DIRECTORY)?;
+    let start = sys::stat(here.0)?;
+    let mut last = start;
+    loop {
+        let above = sys::openat(here.0, c"..", open::PATH | open::DIRECTORY)?;
+        let stat = sys::stat(above.0)?;
+        let at_top = stat.ino == last.ino && stat.mount == last.mount;
+        if stat.mount != start.mount || at_top {
+            return sys::set_attributes(here.0, 0, 0, MS_PRIVATE, false);
+        }
+        (here, last) = (above, stat);
+    }
+}
+
+/// Makes the rootfs the root. The old root is reachable by nothing afterwards.
+pub fn pivot(root: Root, rootfs: &wire::Rootfs<'_>) -> Step {
+    sys::fchdir(root.0).during(Op::Whole)?;
+    if rootfs.no_pivot {
+        return move_to_root();
+    }
+    let old = sys::openat(AT_FDCWD, c"/", open::PATH | open::DIRECTORY).during(Op::Whole)?;
+    // Both roots at one place: no directory for the old one is needed in the rootfs, which may be read-only.
+    sys::pivot_root(c".", c".").during(Op::Whole)?;
+    sys::fchdir(old.0).during(Op::Detach)?;
+    // Or the unmounting below would reach the host where the tree is shared.
+    sys::mount(None, c".", None, MS_SLAVE | MS_REC, None).during(Op::Detach)?;
+    sys::detach(c".").during(Op::Detach)?;
+    sys::chdir(c"/").during(Op::Whole)
+}
+
+/// `--no-pivot`: the rootfs is moved over `/`. The host's mounts stay below it, so its /proc and /sys are taken away
+/// first: through them a container with CAP_SYS_ADMIN could mount full instances of its own.
+fn move_to_root() -> Step {
+    for path in [c"/proc", c"/sys"] {
+        match sys::detach(path) {
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+            // Locked together with its parent in a user namespace: cover it.
+            Err(Errno::EPERM) => {
+                sys::mount(Some(c"tmpfs"), path, Some(c"tmpfs"), 0, None).during(Op::Detach)?;
+            }
+            Err(errno) => return Err(errno).during(Op::Detach),
+        }
+    }
+    sys::mount(Some(c"."), c"/", None, MS_MOVE, None).during(Op::Whole)?;
+    sys::chroot(c".").during(Op::Whole)?;
+    sys::chdir(c"/").during(Op::Whole)
+}
+
+/// `root.readonly`, and a /dev that was to be read-only once its nodes are there.
+pub fn make_readonly(root: Root, rootfs: &wire::Rootfs<'_>) -> Step {
+    if rootfs.readonly_dev {
+        let dev = root.open(c"/dev").during(Op::OpenTarget)?;
+        sys::set_attributes(dev.0, ATTR_RDONLY, 0, 0, false).during(Op::SetAttributes)?;
+    }
+    if rootfs.readonly {
+        sys::set_attributes(root.0, ATTR_RDONLY, 0, 0, false).during(Op::SetAttributes)?;
+    }
+    Ok(())
+}
+
+/// Keeps `fd` open until the program runs.
+pub fn keep(fd: Fd) -> sys::RawFd {
+    core::mem::ManuallyDrop::new(fd).0
+}

@@ -1,0 +1,163 @@
+//! The steps in their order, each with the reason why it stands where it stands.
+
+use crate::fault::{During, Step};
+use crate::link::Link;
+use crate::path::PathBuf;
+use crate::sys::{self, open};
+use crate::wire::{Op, Orders, Phase, Report, word};
+use crate::{console, devices, hooks, identity, mounts, namespaces, program, rootfs, sysctl};
+use core::ffi::CStr;
+
+const PR_SET_DUMPABLE: usize = 4;
+
+/// Does everything, or tells what failed.
+pub fn main(socket: &CStr) -> ! {
+    let socket = socket.to_bytes().iter().fold(0i32, |number, digit| number * 10 + i32::from(digit.wrapping_sub(b'0')));
+    let mut link = Link::new(socket);
+    if let Err(report) = start(&mut link) {
+        link.fail(&report);
+    }
+    sys::exit(1)
+}
+
+/// Turns a step's failure into the report of it.
+fn during<T>(phase: Phase, step: Step<T>) -> Result<T, Report> {
+    step.map_err(|fault| fault.report(phase))
+}
+
+fn start(link: &mut Link) -> Result<(), Report> {
+    during(Phase::Begin, clean_up(link))?;
+    let orders = &during(Phase::Orders, link.orders())?;
+    enter_namespaces(orders, link)?;
+    build_root(orders, link)?;
+    configure(orders)?;
+    become_program(orders, link)
+}
+
+/// Nothing of the launcher's process may come along: it can be any program, with any descriptors and signal settings.
+fn clean_up(link: &Link) -> Step {
+    sys::set_name(c"corten:[init]");
+    // Before anything of the container can see this process: nobody may trace it or open its /proc files
+    // (CVE-2016-9962, CVE-2019-5736).
+    sys::prctl(PR_SET_DUMPABLE, 0, 0).during(Op::Whole)?;
+    sys::default_signals();
+    sys::umask(0); // nodes and directories get exactly the mode asked for; the program's own umask comes last
+    let socket = link.socket().unsigned_abs();
+    if socket > 3 {
+        sys::close_range(3, socket - 1).during(Op::Whole)?;
+    }
+    sys::close_range(socket + 1, u32::MAX).during(Op::Whole)?;
+    sys::cloexec_range(socket, socket).during(Op::Whole)
+}
+
+fn enter_namespaces(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
+    if let Some(value) = orders.oom_score_adj {
+        // While /proc is still the host's.
+        during(Phase::OomScore, write_oom_score(value))?;
+    }
+    during(Phase::Join, namespaces::join(&orders.namespaces, link))?;
+    during(Phase::Fork, namespaces::fork(&orders.namespaces, link))?;
+    // A session of its own, so that the terminal of the caller cannot be written to (TIOCSTI) and ^C does not reach it.
+    during(Phase::Fork, sys::setsid().during(Op::Whole))?;
+    during(Phase::Mapped, namespaces::become_root(&orders.namespaces, link))?;
+    if let Some(name) = orders.keyring {
+        during(Phase::Keyring, namespaces::new_keyring(name))?;
+    }
+    // After the join and before the mounts: a cgroup mount shows the tree from the namespace's root.
+    during(Phase::Cgroup, namespaces::enter_cgroup(&orders.namespaces, link))
+}
+
+fn build_root(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
+    // All sources outside the rootfs are opened before the root changes, all targets are walked from `root`.
+    let root = during(Phase::Rootfs, rootfs::prepare(&orders.rootfs))?;
+    let procfs = during(Phase::Sysctl, sysctl::private_procfs(orders.sysctl))?;
+    during(Phase::Mounts, mounts::mount_all(root, orders.mounts, link))?;
+    // After the mounts: /dev is one of them.
+    during(Phase::Devices, devices::make_all(root, orders))?;
+    if orders.runtime_hooks {
+        // The specification: after the namespaces and mounts, before the root changes.
+        during(Phase::RuntimeHooks, link.say(Phase::RuntimeHooks, 0))?;
+        during(Phase::RuntimeHooks, link.hear(word::HOOKS_DONE))?;
+    }
+    let state = &orders.hook_state;
+    during(Phase::CreateContainerHooks, hooks::run(orders.create_container_hooks, state.creating, state, link))?;
+    // Sysctls before the paths below /proc/sys become read-only would not matter: they go through a procfs of our own.
+    during(Phase::Sysctl, sysctl::write_all(procfs.as_ref(), orders.sysctl))?;
+    // After the hooks, which may still change what is in the rootfs; while the host's /dev/null is in reach.
+    during(Phase::ReadonlyPaths, mounts::make_readonly(root, orders.readonly_paths))?;
+    if let Some(mut masks) = during(Phase::MaskedPaths, mounts::Masks::prepare(orders.masked_paths))? {
+        during(Phase::MaskedPaths, masks.cover(root, orders.masked_paths))?;
+    }
+    during(Phase::Pivot, rootfs::pivot(root, &orders.rootfs))?;
+    if let Some(console) = &orders.console {
+        // After the root changed: the terminal must be of the devpts that the container sees.
+        during(Phase::Console, console::set_up(root, console, orders.program.uid, link))?;
+    }
+    during(Phase::MakeCwd, program::make_cwd(root, orders.program.cwd))?;
+    // Last of all that writes to the file system.
+    during(Phase::ReadonlyRoot, rootfs::make_readonly(root, &orders.rootfs))
+}
+
+fn configure(orders: &Orders<'_>) -> Result<(), Report> {
+    if let Some(name) = orders.hostname {
+        during(Phase::Hostname, sys::sethostname(name).during(Op::Whole))?;
+    }
+    if let Some(name) = orders.domainname {
+        during(Phase::Domainname, sys::setdomainname(name).during(Op::Whole))?;
+    }
+    let security = &orders.security;
+    if security.no_new_privileges {
+        during(Phase::NoNewPrivileges, identity::no_new_privileges())?;
+    } else {
+        // Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is gone after the next steps.
+        during(Phase::Seccomp, load_seccomp(orders))?;
+    }
+    during(Phase::Capabilities, identity::drop_bounding(security))?;
+    during(Phase::User, identity::give_stdio(orders.program.uid))?;
+    // As root first: a user may not be allowed to pass through to the directory that the engine chose for it.
+    let entered = program::enter_cwd(orders.program.cwd);
+    during(Phase::User, identity::become_user(&orders.program))?;
+    if entered.is_err() {
+        // The other way round on a file system that root has no rights on (NFS with root_squash).
+        during(Phase::Cwd, program::enter_cwd(orders.program.cwd))?;
+    }
+    during(Phase::Capabilities, identity::set_capabilities(security))?;
+    Ok(())
+}
+
+fn become_program(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
+    let program = &orders.program;
+    let (mut path, mut home) = (PathBuf::new(), PathBuf::new());
+    during(Phase::Lookup, program::look_up(program, &mut path))?;
+    if program.find_home {
+        during(Phase::Lookup, program::find_home(program.uid, &mut home))?;
+    }
+    let home = program.find_home.then_some(home.as_cstr());
+    during(Phase::Ready, link.begin_wait(&orders.start))?;
+    during(Phase::Ready, program::place_descriptors(program, link))?;
+    sys::umask(program.umask);
+    sys::unblock_signals();
+    if orders.security.no_new_privileges {
+        // As late as can be: from here on the filter must allow only read, write and execve (and what hooks do).
+        during(Phase::Seccomp, load_seccomp(orders))?;
+    }
+    during(Phase::Ready, link.say(Phase::Ready, 0))?;
+    during(Phase::Ready, link.hear(word::GO))?;
+    during(Phase::Wait, link.wait_for_start())?;
+    let state = &orders.hook_state;
+    during(Phase::StartContainerHooks, hooks::run(orders.start_container_hooks, state.created, state, link))?;
+    during(Phase::Exec, program::execute(program, path.as_cstr(), home))
+}
+
+fn load_seccomp(orders: &Orders<'_>) -> Step {
+    let security = &orders.security;
+    if security.seccomp.is_empty() {
+        return Ok(());
+    }
+    sys::set_seccomp(security.seccomp, security.seccomp_flags).during(Op::Whole).map(drop)
+}
+
+fn write_oom_score(value: &CStr) -> Step {
+    let file = sys::openat(sys::AT_FDCWD, c"/proc/self/oom_score_adj", open::WRONLY).during(Op::OpenTarget)?;
+    sys::write(file.0, value.to_bytes()).during(Op::Write).map(drop)
+}

@@ -1,0 +1,714 @@
+//! What the launcher and the init say to each other.
+//!
+//! Both are built from the same sources, so the format has no versions and no optional fields. It is decoded by a
+//! process that has every privilege and cannot allocate, so decoding copies nothing, checks every length against what is
+//! left, and never panics: integers are little-endian, a string is its length, its bytes and a NUL, a list is its count,
+//! its length in bytes and its items one after another.
+
+use core::ffi::CStr;
+
+/// The message cannot be decoded: it ends early, or has a value that nothing encodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// Takes values off the front of a message.
+#[derive(Clone)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Reads from the beginning of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader(bytes)
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let (head, tail) = self.0.split_at_checked(count).ok_or(Malformed)?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        self.take(N)?.try_into().map_err(|_| Malformed)
+    }
+
+    fn length(&mut self) -> Result<usize, Malformed> {
+        usize::try_from(u32::get(self)?).map_err(|_| Malformed)
+    }
+
+    /// Whether everything was taken.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Where encoded bytes go.
+pub trait Sink {
+    /// Appends `bytes`.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+/// A value that can be said.
+pub trait Wire<'a>: Sized {
+    /// Decodes one from the front of `reader`.
+    fn get(reader: &mut Reader<'a>) -> Result<Self, Malformed>;
+    /// Encodes it.
+    fn put(&self, sink: &mut impl Sink);
+}
+
+macro_rules! integers {
+    ($($int:ty),*) => {$(
+        impl Wire<'_> for $int {
+            fn get(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+                Ok(<$int>::from_le_bytes(reader.array()?))
+            }
+            fn put(&self, sink: &mut impl Sink) {
+                sink.put(&self.to_le_bytes());
+            }
+        }
+    )*};
+}
+integers!(u8, u16, u32, u64, i32, i64);
+
+impl Wire<'_> for bool {
+    fn get(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+        match u8::get(reader)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed),
+        }
+    }
+    fn put(&self, sink: &mut impl Sink) {
+        sink.put(&[u8::from(*self)]);
+    }
+}
+
+impl<'a> Wire<'a> for &'a CStr {
+    fn get(reader: &mut Reader<'a>) -> Result<&'a CStr, Malformed> {
+        let length = reader.length()?.checked_add(1).ok_or(Malformed)?;
+        CStr::from_bytes_with_nul(reader.take(length)?).map_err(|_| Malformed)
+    }
+    fn put(&self, sink: &mut impl Sink) {
+        length(self.count_bytes(), sink);
+        sink.put(self.to_bytes_with_nul());
+    }
+}
+
+impl<'a> Wire<'a> for &'a [u8] {
+    fn get(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+        let length = reader.length()?;
+        reader.take(length)
+    }
+    fn put(&self, sink: &mut impl Sink) {
+        length(self.len(), sink);
+        sink.put(self);
+    }
+}
+
+impl<'a, T: Wire<'a>> Wire<'a> for Option<T> {
+    fn get(reader: &mut Reader<'a>) -> Result<Option<T>, Malformed> {
+        Ok(if bool::get(reader)? { Some(T::get(reader)?) } else { None })
+    }
+    fn put(&self, sink: &mut impl Sink) {
+        self.is_some().put(sink);
+        if let Some(value) = self {
+            value.put(sink);
+        }
+    }
+}
+
+/// Lengths above 4 GiB saturate: such a message could not be sent, and the decoder refuses it.
+fn length(count: usize, sink: &mut impl Sink) {
+    u32::try_from(count).unwrap_or(u32::MAX).put(sink);
+}
+
+/// A list whose items are decoded as it is walked.
+pub struct List<'a, T> {
+    count: u32,
+    items: &'a [u8],
+    of: core::marker::PhantomData<T>,
+}
+
+impl<T> Clone for List<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for List<'_, T> {}
+
+impl<'a, T: Wire<'a>> List<'a, T> {
+    /// A list of `count` items, encoded one after another in `items`.
+    pub fn encoded(count: u32, items: &'a [u8]) -> List<'a, T> {
+        List { count, items, of: core::marker::PhantomData }
+    }
+
+    /// How many items it has.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The items; they were all decoded once when the list was, so none is malformed.
+    pub fn iter(&self) -> impl Iterator<Item = T> + Clone + use<'a, T> {
+        let mut reader = Reader(self.items);
+        (0..self.count).map_while(move |_| T::get(&mut reader).ok())
+    }
+}
+
+impl<'a, T: Wire<'a>> Wire<'a> for List<'a, T> {
+    fn get(reader: &mut Reader<'a>) -> Result<List<'a, T>, Malformed> {
+        let count = u32::get(reader)?;
+        let items: &'a [u8] = Wire::get(reader)?;
+        let mut walk = Reader(items);
+        for _ in 0..count {
+            T::get(&mut walk)?;
+        }
+        if walk.is_empty() { Ok(List::encoded(count, items)) } else { Err(Malformed) }
+    }
+    fn put(&self, sink: &mut impl Sink) {
+        self.count.put(sink);
+        self.items.put(sink);
+    }
+}
+
+/// A struct whose fields go over the wire in order.
+macro_rules! wire_struct {
+    ($(#[$doc:meta])* $name:ident $(<$life:lifetime>)? { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $name $(<$life>)? { $($(#[$field_doc])* pub $field: $type,)* }
+
+        wire_struct!(@impl $name ($($life)?) { $($field: $type,)* });
+    };
+    (@impl $name:ident () { $($field:ident: $type:ty,)* }) => {
+        impl Wire<'_> for $name {
+            fn get(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+                Ok($name { $($field: <$type as Wire<'_>>::get(reader)?,)* })
+            }
+            fn put(&self, sink: &mut impl Sink) {
+                $(self.$field.put(sink);)*
+            }
+        }
+    };
+    (@impl $name:ident ($life:lifetime) { $($field:ident: $type:ty,)* }) => {
+        impl<$life> Wire<$life> for $name<$life> {
+            fn get(reader: &mut Reader<$life>) -> Result<Self, Malformed> {
+                Ok($name { $($field: <$type as Wire<$life>>::get(reader)?,)* })
+            }
+            fn put(&self, sink: &mut impl Sink) {
+                $(self.$field.put(sink);)*
+            }
+        }
+    };
+}
+
+/// An enum without data that goes over the wire as its number.
+macro_rules! wire_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// Every variant, in order.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+        }
+
+        impl Wire<'_> for $name {
+            fn get(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+                $name::ALL.get(usize::from(u8::get(reader)?)).copied().ok_or(Malformed)
+            }
+            fn put(&self, sink: &mut impl Sink) {
+                (*self as u8).put(sink);
+            }
+        }
+    };
+}
+
+wire_enum! {
+    /// The steps of a start, in order. The init's `main` and the launcher's follow the same list; an error names the
+    /// step it came from.
+    Phase {
+        /// The launcher starts the init; the init cleans what it inherited.
+        Begin,
+        /// Hand-off, launcher to init: the orders.
+        Orders,
+        /// `process.oomScoreAdj`.
+        OomScore,
+        /// Namespaces that exist are joined.
+        Join,
+        /// The init forks into namespaces that only a child can enter. Hand-off, init to launcher: the child's pid.
+        Fork,
+        /// Hand-off, launcher to init: the id mappings are written. The init becomes root in its user namespace.
+        Mapped,
+        /// A new session keyring.
+        Keyring,
+        /// Hand-off, launcher to init: the cgroups are joined. A new cgroup namespace begins there.
+        Cgroup,
+        /// The propagation of the whole mount tree, and the rootfs as a mount of its own.
+        Rootfs,
+        /// `mounts`.
+        Mounts,
+        /// `linux.devices`, the default ones, and the links in /dev.
+        Devices,
+        /// Hand-off both ways, only with such hooks: prestart and createRuntime hooks run in the runtime's namespaces.
+        RuntimeHooks,
+        /// createContainer hooks, in the container's namespaces.
+        CreateContainerHooks,
+        /// The rootfs becomes the root.
+        Pivot,
+        /// `process.terminal`.
+        Console,
+        /// `hostname`.
+        Hostname,
+        /// `domainname`.
+        Domainname,
+        /// `linux.sysctl`.
+        Sysctl,
+        /// `linux.readonlyPaths`.
+        ReadonlyPaths,
+        /// `linux.maskedPaths`.
+        MaskedPaths,
+        /// `root.readonly` and a read-only /dev.
+        ReadonlyRoot,
+        /// `process.cwd` is created if it is missing.
+        MakeCwd,
+        /// `process.rlimits`, set by the launcher.
+        Rlimits,
+        /// `process.noNewPrivileges`.
+        NoNewPrivileges,
+        /// `linux.seccomp`.
+        Seccomp,
+        /// `process.capabilities`.
+        Capabilities,
+        /// `process.user`.
+        User,
+        /// `process.cwd`.
+        Cwd,
+        /// `process.args[0]` is looked up.
+        Lookup,
+        /// Hand-off both ways: everything is ready; the container is recorded.
+        Ready,
+        /// The init waits for start.
+        Wait,
+        /// startContainer hooks.
+        StartContainerHooks,
+        /// `execve(2)`.
+        Exec,
+    }
+}
+
+wire_enum! {
+    /// What exactly failed within a step.
+    Op {
+        /// The step as such.
+        Whole,
+        /// A hand-off broke.
+        Link,
+        /// The orders cannot be decoded.
+        Decode,
+        /// Open the source.
+        OpenSource,
+        /// The source is not what it must be.
+        CheckSource,
+        /// Open the target inside the rootfs.
+        OpenTarget,
+        /// Create the target inside the rootfs.
+        CreateTarget,
+        /// The target is not what it must be.
+        CheckTarget,
+        /// `mount(2)`.
+        Mount,
+        /// Attach a mount that was made.
+        Attach,
+        /// Set attributes of a mount.
+        SetAttributes,
+        /// Set the propagation of a mount.
+        SetPropagation,
+        /// Copy the directory below a tmpfs up.
+        CopyUp,
+        /// Make a device node.
+        MakeNode,
+        /// Set owner or mode.
+        Chown,
+        /// Write.
+        Write,
+        /// Detach the old root.
+        Detach,
+        /// Fork.
+        Fork,
+        /// A hook returned non-zero; the detail is its wait status.
+        HookFailed,
+        /// A hook was killed because it ran out of time.
+        HookTimeout,
+        /// Drop from the bounding set.
+        Bounding,
+        /// Set the ambient set.
+        Ambient,
+        /// Set the groups.
+        Groups,
+        /// Set the group.
+        Gid,
+        /// Set the user.
+        Uid,
+        /// The directory is outside of the root.
+        Outside,
+        /// Send over the console socket.
+        Send,
+        /// No file of that name in PATH.
+        NotInPath,
+    }
+}
+
+wire_struct! {
+    /// The one message of the init to the launcher: how far it is, or what failed.
+    Report {
+        /// The step reached, or the one that failed.
+        phase: Phase,
+        /// What failed.
+        op: Op,
+        /// Which element of the step's list.
+        index: u32,
+        /// The errno; 0 when nothing failed.
+        errno: i32,
+        /// The pid of the child for [`Phase::Fork`], a hook's wait status for [`Op::HookFailed`].
+        detail: i64,
+    }
+}
+
+impl Report {
+    /// How many bytes a report takes.
+    pub const SIZE: usize = 18;
+
+    /// "This step is reached."
+    pub const fn reached(phase: Phase, detail: i64) -> Report {
+        Report { phase, op: Op::Whole, index: 0, errno: 0, detail }
+    }
+
+    /// Encodes it.
+    pub fn bytes(&self) -> [u8; Report::SIZE] {
+        struct Fixed([u8; Report::SIZE], usize);
+        impl Sink for Fixed {
+            fn put(&mut self, bytes: &[u8]) {
+                let end = self.1 + bytes.len();
+                if let Some(place) = self.0.get_mut(self.1..end) {
+                    place.copy_from_slice(bytes);
+                }
+                self.1 = end;
+            }
+        }
+        let mut fixed = Fixed([0; Report::SIZE], 0);
+        self.put(&mut fixed);
+        fixed.0
+    }
+}
+
+/// Before the orders: how long they are.
+pub const PREFIX: usize = 8;
+
+/// At most this many bytes of orders, so that a wrong length cannot exhaust memory.
+pub const ORDERS_LIMIT: u64 = 64 << 20;
+
+/// The place of a file descriptor among those that came with the orders.
+pub type FdIndex = u32;
+
+wire_struct! {
+    /// Everything the init has to know. File descriptors are meant by their place in the `SCM_RIGHTS` message.
+    Orders<'a> {
+        /// The namespaces.
+        namespaces: Namespaces<'a>,
+        /// `process.oomScoreAdj` in decimal.
+        oom_score_adj: Option<&'a CStr>,
+        /// The name of the new session keyring.
+        keyring: Option<&'a CStr>,
+        /// The root file system.
+        rootfs: Rootfs<'a>,
+        /// `mounts`, lowered.
+        mounts: List<'a, Mount<'a>>,
+        /// Device nodes.
+        devices: List<'a, Device<'a>>,
+        /// Symbolic links in /dev.
+        links: List<'a, Link<'a>>,
+        /// Whether the launcher runs prestart and createRuntime hooks.
+        runtime_hooks: bool,
+        /// createContainer hooks.
+        create_container_hooks: List<'a, Hook<'a>>,
+        /// startContainer hooks.
+        start_container_hooks: List<'a, Hook<'a>>,
+        /// What hooks get on stdin; needed with hooks.
+        hook_state: HookState<'a>,
+        /// The terminal.
+        console: Option<Console>,
+        /// `hostname`.
+        hostname: Option<&'a CStr>,
+        /// `domainname`.
+        domainname: Option<&'a CStr>,
+        /// `linux.sysctl`.
+        sysctl: List<'a, Sysctl<'a>>,
+        /// `linux.readonlyPaths`.
+        readonly_paths: List<'a, &'a CStr>,
+        /// `linux.maskedPaths`.
+        masked_paths: List<'a, &'a CStr>,
+        /// Privileges.
+        security: Security<'a>,
+        /// What to run.
+        program: Program<'a>,
+        /// How the init learns that it is to start the program.
+        start: Start,
+    }
+}
+
+wire_struct! {
+    /// The namespaces.
+    Namespaces<'a> {
+        /// Existing ones to join, in order: file descriptors.
+        join: List<'a, FdIndex>,
+        /// Whether to fork after joining, and the `CLONE_NEW*` flags to fork with.
+        fork: Option<u64>,
+        /// Whether the launcher writes id mappings for the forked child.
+        mapped: bool,
+        /// Whether to become user and group 0 of the user namespace.
+        become_root: bool,
+        /// Whether a new cgroup namespace is to begin, once the launcher has said that the cgroups are joined.
+        cgroup: bool,
+        /// Whether the launcher says when the cgroups are joined.
+        cgroup_wait: bool,
+    }
+}
+
+wire_struct! {
+    /// The root file system.
+    Rootfs<'a> {
+        /// Its path on the host.
+        path: &'a CStr,
+        /// `MS_*` propagation flags for the whole tree.
+        propagation: u64,
+        /// The mount that holds the rootfs is made private, or `pivot_root(2)` would refuse.
+        parent_private: bool,
+        /// `MS_MOVE` and chroot in place of `pivot_root(2)`.
+        no_pivot: bool,
+        /// `root.readonly`.
+        readonly: bool,
+        /// A read-only /dev, made so after the nodes are in it.
+        readonly_dev: bool,
+        /// Device nodes are bound from the host: a user namespace cannot make them.
+        bind_devices: bool,
+    }
+}
+
+wire_enum! {
+    /// What to do for a mount.
+    MountOp {
+        /// A new file system: source, fstype, flags, data.
+        Filesystem,
+        /// A bind of `source`.
+        Bind,
+        /// A symbolic link at `target` to `source`.
+        Symlink,
+        /// The mount at `target` is made read-only.
+        Remount,
+    }
+}
+
+wire_struct! {
+    /// One step for `mounts`.
+    Mount<'a> {
+        /// What to do.
+        op: MountOp,
+        /// The element of `mounts` this is for.
+        index: u32,
+        /// The source: a path of the host, or a name.
+        source: &'a CStr,
+        /// A detached mount that the launcher opened in place of a path.
+        source_fd: Option<FdIndex>,
+        /// Where, inside the rootfs.
+        target: &'a CStr,
+        /// The file system's type.
+        fstype: &'a CStr,
+        /// `MS_*` flags of `mount(2)`.
+        flags: u64,
+        /// Options of the file system.
+        data: &'a CStr,
+        /// The new tmpfs gets the mode of the directory it covers.
+        keep_mode: bool,
+        /// No component of the target may be a symbolic link.
+        no_symlinks: bool,
+        /// A bind takes the mounts below the source with it.
+        recursive: bool,
+        /// `MOUNT_ATTR_*` to set and to clear on the mount itself.
+        attr_set: u64,
+        /// See `attr_set`.
+        attr_clear: u64,
+        /// The same for the whole tree.
+        recursive_set: u64,
+        /// See `recursive_set`.
+        recursive_clear: u64,
+        /// `MS_*` propagation flags, with `MS_REC`; applied in order.
+        propagation: List<'a, u64>,
+        /// The directory below is copied into the new tmpfs.
+        copy_up: bool,
+    }
+}
+
+wire_struct! {
+    /// A device node.
+    Device<'a> {
+        /// Its path inside the rootfs.
+        path: &'a CStr,
+        /// Type and permissions for `mknod(2)`.
+        mode: u32,
+        /// The device number as `mknod(2)` takes it.
+        device: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    }
+}
+
+wire_struct! {
+    /// A symbolic link.
+    Link<'a> {
+        /// What it says.
+        target: &'a CStr,
+        /// Its path inside the rootfs.
+        path: &'a CStr,
+        /// Only if this path exists on the host.
+        only_if: Option<&'a CStr>,
+        /// Something else that is there is replaced.
+        replace: bool,
+    }
+}
+
+wire_struct! {
+    /// A hook to run in the container.
+    Hook<'a> {
+        /// `path`.
+        path: &'a CStr,
+        /// `args`.
+        args: List<'a, &'a CStr>,
+        /// `env`.
+        env: List<'a, &'a CStr>,
+        /// Seconds; 0 for ever.
+        timeout: u64,
+    }
+}
+
+wire_struct! {
+    /// The container state for hooks: JSON text around the pid, which the init fills in as it sees itself.
+    HookState<'a> {
+        /// Up to the status, for createContainer hooks.
+        creating: &'a [u8],
+        /// Up to the status, for startContainer hooks.
+        created: &'a [u8],
+        /// After the pid.
+        rest: &'a [u8],
+        /// Where the hooks' output goes.
+        output: Option<FdIndex>,
+    }
+}
+
+wire_struct! {
+    /// The terminal.
+    Console {
+        /// The socket its master goes to.
+        socket: FdIndex,
+        /// Columns, 0 to leave it.
+        width: u16,
+        /// Rows.
+        height: u16,
+    }
+}
+
+wire_struct! {
+    /// A `/proc/sys` value.
+    Sysctl<'a> {
+        /// The path below /proc/sys.
+        path: &'a CStr,
+        /// The value.
+        value: &'a CStr,
+    }
+}
+
+wire_struct! {
+    /// Privileges.
+    Security<'a> {
+        /// `process.noNewPrivileges`.
+        no_new_privileges: bool,
+        /// `process.capabilities.bounding`.
+        bounding: u64,
+        /// `process.capabilities.effective`.
+        effective: u64,
+        /// `process.capabilities.inheritable`.
+        inheritable: u64,
+        /// `process.capabilities.permitted`.
+        permitted: u64,
+        /// `process.capabilities.ambient`.
+        ambient: u64,
+        /// The seccomp filter as an array of `struct sock_filter`; empty for none.
+        seccomp: &'a [u8],
+        /// `SECCOMP_FILTER_FLAG_*`.
+        seccomp_flags: u64,
+    }
+}
+
+wire_struct! {
+    /// What to run.
+    Program<'a> {
+        /// `process.args`.
+        args: List<'a, &'a CStr>,
+        /// `process.env`.
+        env: List<'a, &'a CStr>,
+        /// HOME is not in `env`: it is taken from the container's /etc/passwd.
+        find_home: bool,
+        /// The value of PATH in `env`.
+        search_path: &'a CStr,
+        /// `process.cwd`.
+        cwd: &'a CStr,
+        /// `process.user.uid`.
+        uid: u32,
+        /// `process.user.gid`.
+        gid: u32,
+        /// `process.user.additionalGids`.
+        groups: List<'a, u32>,
+        /// Whether `setgroups(2)` is allowed in the user namespace.
+        set_groups: bool,
+        /// `process.user.umask`.
+        umask: u32,
+        /// Standard input, output and error, where they are not the init's own.
+        stdin: Option<FdIndex>,
+        /// See `stdin`.
+        stdout: Option<FdIndex>,
+        /// See `stdin`.
+        stderr: Option<FdIndex>,
+        /// Descriptors to pass on as 3, 4, …
+        preserved: List<'a, FdIndex>,
+    }
+}
+
+wire_struct! {
+    /// How the init learns that it is to start the program.
+    Start {
+        /// The FIFO to read a byte from; without one, the launcher's `Go` is it.
+        fifo: Option<FdIndex>,
+        /// A file for the report of what fails after the launcher is gone.
+        report: Option<FdIndex>,
+    }
+}
+
+/// The launcher's words to the init after the orders; each is one byte.
+pub mod word {
+    /// The id mappings are written.
+    pub const MAPPED: u8 = b'm';
+    /// The cgroups are joined.
+    pub const CGROUP_JOINED: u8 = b'c';
+    /// prestart and createRuntime hooks are done.
+    pub const HOOKS_DONE: u8 = b'h';
+    /// The container is recorded: go on.
+    pub const GO: u8 = b'g';
+}
