@@ -1,13 +1,180 @@
 //! The plan: what `create` will do, as data.
+//!
+//! Lowering is pure: no system calls, no descriptors, no clock. What it needs to know of the machine comes in as
+//! [`Host`]. So a plan can be printed, compared with a golden file, and computed for a machine that is not at hand. What
+//! only the kernel or the container's files can tell (the cgroup directory's descriptor, the pid, HOME from the
+//! container's passwd, where PATH finds the program) is not in it: the launcher and the init fill it in at the hand-off
+//! that [`Phase`](crate::launch) names.
 
+pub mod cgroup;
+mod devices;
+mod explain;
+mod mounts;
+mod namespaces;
+mod security;
+
+pub use devices::{DeviceLink, DeviceNode, Devices};
+pub use mounts::{MountAction, MountStep};
+pub use namespaces::{Join, NamespacePlan};
+pub use security::Security;
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::spec::{Hooks, Namespace, Process, PropagationKind, ValidSpec};
+use crate::{Bundle, ContainerId};
 use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The choices of one `create` that are not in the bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Choices {
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// `--no-new-keyring`.
+    pub no_new_keyring: bool,
+    /// `--systemd-cgroup`.
+    pub systemd_cgroup: bool,
+    /// `--preserve-fds`.
+    pub preserve_fds: u32,
+}
 
 /// What `create` will do, section by section. Prints as text (`Display`) and serialises.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Plan {}
+pub struct Plan {
+    /// Who the container is.
+    pub identity: Identity,
+    /// The namespaces it lives in.
+    pub namespaces: NamespacePlan,
+    /// Its cgroups and limits.
+    pub cgroup: cgroup::CgroupPlan,
+    /// Its root file system.
+    pub rootfs: Rootfs,
+    /// What is mounted, step by step.
+    pub mounts: Vec<MountStep>,
+    /// Device nodes and links.
+    pub devices: Devices,
+    /// Paths that become read-only.
+    pub readonly_paths: Vec<String>,
+    /// Paths that are covered.
+    pub masked_paths: Vec<String>,
+    /// `/proc/sys` values, as paths below it.
+    pub sysctl: BTreeMap<String, String>,
+    /// Capabilities and other privileges.
+    pub security: Security,
+    /// The program.
+    pub process: Process,
+    /// The hooks.
+    pub hooks: Hooks,
+    /// The choices it was made with.
+    pub choices: Choices,
+    /// What is ignored, and why.
+    pub warnings: Vec<String>,
+}
 
-impl std::fmt::Display for Plan {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Ok(())
+/// Who the container is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// The id.
+    pub id: ContainerId,
+    /// The bundle directory.
+    pub bundle: String,
+    /// The specification's version that the bundle states.
+    pub oci_version: String,
+    /// `hostname`.
+    pub hostname: Option<String>,
+    /// `domainname`.
+    pub domainname: Option<String>,
+    /// `annotations`.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The root file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rootfs {
+    /// Its path on the host.
+    pub path: String,
+    /// How mounts spread between the container and the host.
+    pub propagation: PropagationKind,
+    /// Whether that holds for all mounts, or only for the root.
+    pub propagation_recursive: bool,
+    /// `root.readonly`.
+    pub readonly: bool,
+    /// /dev is made read-only after its nodes were made.
+    pub readonly_dev: bool,
+}
+
+/// Computes what `create` of `bundle` will do on `host`.
+///
+/// # Errors
+/// What this host cannot honour, naming the element.
+pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) -> Result<Plan> {
+    let spec = bundle.spec();
+    refuse_what_is_missing(spec)?;
+    let driver = if choices.systemd_cgroup { cgroup::Driver::Systemd } else { cgroup::Driver::Cgroupfs };
+    let cgroup = cgroup::lower(spec, &host.cgroups, id, driver)?;
+    let namespaces = namespaces::lower(spec, host)?;
+    let (mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
+    let propagation = spec.rootfs_propagation;
+    let (security, mut warnings) = security::lower(spec, host)?;
+    warnings.extend(spec.warnings.iter().cloned());
+    Ok(Plan {
+        identity: Identity {
+            id: id.clone(),
+            bundle: bundle.path().to_string_lossy().into_owned(),
+            oci_version: spec.oci_version.clone(),
+            hostname: spec.hostname.clone(),
+            domainname: spec.domainname.clone(),
+            annotations: spec.annotations.clone(),
+        },
+        rootfs: Rootfs {
+            path: bundle.rootfs().to_string_lossy().into_owned(),
+            propagation: propagation.map_or(PropagationKind::Slave, |propagation| propagation.kind),
+            propagation_recursive: propagation.is_none_or(|propagation| propagation.recursive),
+            readonly: spec.root.readonly,
+            readonly_dev,
+        },
+        devices: devices::lower(spec, &namespaces, host),
+        namespaces,
+        cgroup,
+        mounts,
+        readonly_paths: spec.readonly_paths.clone(),
+        masked_paths: spec.masked_paths.clone(),
+        sysctl: spec.sysctl.iter().map(|(name, value)| (sysctl_path(name), value.clone())).collect(),
+        security,
+        process: spec.process.clone(),
+        hooks: spec.hooks.clone(),
+        choices: choices.clone(),
+        warnings,
+    })
+}
+
+/// `net.ipv4.ip_forward` is the file `net/ipv4/ip_forward`; a name with slashes keeps its dots (`net/ipv4/conf/eth0.1`),
+/// see sysctl(8).
+fn sysctl_path(name: &str) -> String {
+    let first = name.find(['.', '/']).and_then(|place| name.as_bytes().get(place));
+    if first == Some(&b'/') { name.to_owned() } else { name.replace('.', "/") }
+}
+
+/// Elements that need a part of corten which is not there yet are refused rather than ignored.
+fn refuse_what_is_missing(spec: &ValidSpec) -> Result<()> {
+    let refuse = |location: &str, what: &str| {
+        Err(Error::config(location, format!("{what} is not supported by this version of corten"))
+            .with_kind(crate::ErrorKind::Unsupported))
+    };
+    if spec.namespaces.mount == Namespace::Host {
+        return refuse("linux.namespaces", "a container without a mount namespace");
     }
+    if spec.namespaces.time != Namespace::Host {
+        return refuse("linux.namespaces", "a time namespace");
+    }
+    if spec.process.apparmor_profile.as_deref().is_some_and(|profile| !profile.is_empty()) {
+        return refuse("process.apparmorProfile", "AppArmor");
+    }
+    if spec.process.selinux_label.as_deref().is_some_and(|label| !label.is_empty()) {
+        return refuse("process.selinuxLabel", "SELinux");
+    }
+    if spec.seccomp.is_some() {
+        return refuse("linux.seccomp", "seccomp");
+    }
+    Ok(())
 }

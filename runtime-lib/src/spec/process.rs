@@ -85,12 +85,19 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
-impl Serialize for CapSet {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let named = (0..64).filter(|bit| self.0 & (1 << bit) != 0);
-        serializer.collect_seq(named.map(|bit| match caps::all().into_iter().find(|cap| cap.index() == bit) {
+impl CapSet {
+    /// The names of the capabilities in it, such as `CAP_CHOWN`.
+    pub fn names(self) -> impl Iterator<Item = String> {
+        let named = (0..64).filter(move |bit| self.0 & (1 << bit) != 0);
+        named.map(|bit| match caps::all().into_iter().find(|cap| cap.index() == bit) {
             Some(cap) => cap.to_string(),
             None => format!("CAP_{bit}"),
-        }))
+        })
+    }
+}
+
+impl Serialize for CapSet {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
     }
 }
