@@ -205,9 +205,9 @@ fn clone_into(fd: c_int) -> Result<c_int> {
         libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNS;
     // SAFETY: clone_args is a struct of integers, for which all zeroes is a value.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = u64::from(namespaces.cast_unsigned()) | CLONE_INTO_CGROUP;
-    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-    arguments.cgroup = u64::from(fd.cast_unsigned());
+    arguments.flags = namespaces as u64 | CLONE_INTO_CGROUP;
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    arguments.cgroup = fd as u64;
     // SAFETY: `arguments` is live and as long as the size says. Without CLONE_VM the child has a copy of this memory, and
     // this process has one thread, so no lock can be held by a thread that the child does not have.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
@@ -313,7 +313,7 @@ fn confine() -> Result {
     }
     // SAFETY: these options take integers.
     unsafe {
-        let clear = c_ulong::from(libc::PR_CAP_AMBIENT_CLEAR_ALL.cast_unsigned());
+        let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong;
         check("clear the ambient set", libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0).into())?;
         check("no_new_privs", libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as c_ulong, 0, 0, 0).into())?;
     }
