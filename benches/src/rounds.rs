@@ -1,7 +1,9 @@
 //! Timing several programs so that they can be compared.
 //!
 //! Neighbours, caches and clock frequency change within seconds. So the programs take turns, one run each per round, and
-//! each round begins with another one; a ratio is taken within a round, between runs a few milliseconds apart.
+//! a ratio is taken within a round, between runs a few milliseconds apart. The kernel is still taking a container apart
+//! (its network namespace, its mounts) when the next one starts, so nobody may always follow the same neighbour: see
+//! [`order`].
 
 use crate::bundle::WITNESS;
 use crate::process::{checked, timed};
@@ -19,8 +21,7 @@ pub type Times = Result<Vec<f64>>;
 pub fn interleave(programs: &[Program], rounds: usize) -> Vec<Times> {
     let mut times: Vec<Times> = programs.iter().map(|program| trial(program).map(|()| Vec::new())).collect();
     for round in 0..WARM_UP + rounds {
-        for turn in 0..programs.len() {
-            let index = (round + turn) % programs.len();
+        for index in order(round, programs.len()) {
             let (Some(program), Some(slot)) = (programs.get(index), times.get_mut(index)) else { continue };
             let Ok(sample) = slot else { continue };
             let id = lifecycle::fresh_id();
@@ -35,6 +36,15 @@ pub fn interleave(programs: &[Program], rounds: usize) -> Vec<Times> {
         }
     }
     times
+}
+
+/// The order of `count` programs in a round: another one begins every second round, and every other round goes backwards.
+/// Up to three programs so go through all their orders, and each follows each other one equally often.
+fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |turn| {
+        let turn = if round % 2 == 0 { turn } else { count - 1 - turn };
+        (round / 2 + turn) % count
+    })
 }
 
 /// One run that shows that the container's program does run, with the output kept, so that a failure can be explained.
@@ -57,6 +67,14 @@ pub fn ratio(of: &Times, to: &Times) -> Option<Summary> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_orders_take_turns() {
+        let orders: std::collections::BTreeSet<Vec<usize>> = (0..6).map(|round| order(round, 3).collect()).collect();
+        assert_eq!(orders.len(), 6);
+        assert!(orders.iter().all(|order| order.iter().sum::<usize>() == 3 && order.len() == 3));
+        assert_eq!([order(0, 2).collect::<Vec<_>>(), order(1, 2).collect()], [[0, 1], [1, 0]]);
+    }
 
     #[test]
     fn a_ratio_pairs_the_runs_of_a_round() {
