@@ -7,6 +7,7 @@ previous= program=
 for arg; do
 	case $previous=$arg in
 	--crate-type=bin) program=1 ;;
+	*=-Zsanitizer=*) exec "$@" ;; # fuzzing: the sanitizers need the dynamic libc
 	--crate-name=build_script_* | --crate-name=___) exec "$@" ;; # ___: cargo asks what the compiler can do
 	esac
 	previous=$arg

@@ -1,0 +1,273 @@
+//! `bench [--rounds N] [--json] [--assert]`: compares corten with the floor, runc and crun.
+//!
+//! Builds corten and the floor program, prepares a bundle, and runs everything interleaved in two views of the cgroup
+//! hierarchy: floor, corten and runc on what looks like a pure v2 host; corten and crun on what looks like a pure v1 host,
+//! where alone Debian 12's crun runs on a hybrid one. Needs root. A program that fails is reported and left out. The
+//! exit code is 0 unless `--assert` is given and a promise is not kept.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output to its user")]
+
+use corten_benches::bundle::Bundles;
+use corten_benches::lifecycle::{Waiting, system_calls, waiting};
+use corten_benches::process::peak_rss;
+use corten_benches::program::Program;
+use corten_benches::rounds::{Times, interleave, ratio};
+use corten_benches::summary::Summary;
+use corten_benches::target::{Limit, Target, Verdict};
+use corten_benches::view::View;
+use corten_benches::{Result, bundle, lifecycle};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// How often memory is measured; the median counts.
+const MEMORY_RUNS: usize = 5;
+
+struct Options {
+    rounds: usize,
+    json: bool,
+    assert: bool,
+}
+
+/// What was measured of one program in one view.
+struct Measured {
+    name: &'static str,
+    times: Times,
+    /// In KiB.
+    peak: Result<f64>,
+    waiting: Option<Result<Waiting>>,
+    calls: Option<Result<u64>>,
+}
+
+struct Report {
+    view: View,
+    programs: Vec<Measured>,
+}
+
+fn main() -> ExitCode {
+    let ended = options(std::env::args().skip(1)).and_then(|options| bench(&options));
+    ended.unwrap_or_else(|message| {
+        eprintln!("bench: {message}");
+        ExitCode::FAILURE
+    })
+}
+
+fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
+    let mut options = Options { rounds: 100, json: false, assert: false };
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => options.json = true,
+            "--assert" => options.assert = true,
+            "--rounds" => {
+                let rounds = arguments.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+                options.rounds = rounds.ok_or("--rounds takes a number above 0")?;
+            }
+            _ => return Err(format!("unknown argument {argument}; usage: bench [--rounds N] [--json] [--assert]")),
+        }
+    }
+    Ok(options)
+}
+
+fn bench(options: &Options) -> Result<ExitCode> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("needs root".to_owned());
+    }
+    nix::sys::prctl::set_child_subreaper(true).map_err(|errno| format!("become subreaper: {}", errno.desc()))?;
+    let release = release_directory()?;
+    build("corten-benches", "floor")?;
+    if let Err(message) = build("corten", "corten") {
+        eprintln!("bench: {message}; going on without");
+    }
+    let temporary = tempfile::Builder::new().prefix("corten-bench.").tempdir().map_err(|error| error.to_string())?;
+    let mut reports = Vec::new();
+    for view in [View::Unified, View::Legacy] {
+        eprintln!("bench: {} rounds on a pure {} host", options.rounds, view.name());
+        let bundles = bundle::prepare(temporary.path(), view)?;
+        match view.within(|| Ok(measure(view, &bundles, &release, temporary.path(), options.rounds))) {
+            Ok(report) => reports.push(report),
+            Err(message) => eprintln!("bench: {message}; going on without"),
+        }
+    }
+    let size = std::fs::metadata(release.join("corten")).map(|metadata| metadata.len() as f64);
+    let targets = targets(&reports, size.ok());
+    if options.json {
+        let views = reports.iter().map(|report| (report.view.name().to_owned(), report.json()));
+        let targets: Vec<Value> = targets.iter().map(Target::json).collect();
+        println!(
+            "{:#}",
+            json!({ "rounds": options.rounds, "views": Value::Object(views.collect()), "targets": targets })
+        );
+    } else {
+        reports.iter().for_each(Report::print);
+        println!("promises:");
+        targets.iter().for_each(|target| println!("{}", target.line()));
+    }
+    let kept = targets.iter().all(|target| target.verdict() == Verdict::Pass);
+    Ok(if options.assert && !kept { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Where cargo puts release builds: beside the directory of this program, whatever its profile.
+fn release_directory() -> Result<PathBuf> {
+    let this = std::env::current_exe().map_err(|error| format!("find this program: {error}"))?;
+    let target = this.parent().and_then(Path::parent).ok_or("this program is not in a target directory")?;
+    Ok(target.join("release"))
+}
+
+fn build(package: &str, program: &str) -> Result {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--release", "--package", package, "--bin", program]);
+    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    match status.map_err(|error| format!("cargo build: {error}"))?.success() {
+        true => Ok(()),
+        false => Err(format!("cargo build --release --package {package} failed")),
+    }
+}
+
+fn measure(view: View, bundles: &Bundles, release: &Path, directory: &Path, rounds: usize) -> Report {
+    let corten = Program::runtime("corten", release.join("corten"), bundles, directory);
+    let programs = match view {
+        View::Unified => vec![
+            Program::floor(release.join("floor"), bundles),
+            corten,
+            Program::runtime("runc", "runc", bundles, directory),
+        ],
+        View::Legacy => vec![corten, Program::runtime("crun", "crun", bundles, directory)],
+    };
+    let times = interleave(&programs, rounds);
+    let measured = programs.iter().zip(times).map(|(program, times)| {
+        let runs = times.is_ok();
+        let skipped = || "does not run".to_owned();
+        Measured {
+            name: program.name,
+            times,
+            peak: if runs { peak(program) } else { Err(skipped()) },
+            waiting: (runs && program.is_runtime()).then(|| median_waiting(program, directory)),
+            calls: (runs && program.is_runtime()).then(|| system_calls(program, directory)),
+        }
+    });
+    Report { view, programs: measured.collect() }
+}
+
+fn peak(program: &Program) -> Result<f64> {
+    let mut sample = Vec::new();
+    for _ in 0..MEMORY_RUNS {
+        let id = lifecycle::fresh_id();
+        let peak = peak_rss(program.run(&id)).inspect_err(|_| lifecycle::discard(program, &id))?;
+        sample.push(peak as f64);
+    }
+    Ok(Summary::of(sample).map_or(f64::NAN, |summary| summary.median))
+}
+
+fn median_waiting(program: &Program, directory: &Path) -> Result<Waiting> {
+    let mut sample = (0..MEMORY_RUNS).map(|_| waiting(program, directory)).collect::<Result<Vec<_>>>()?;
+    sample.sort_by_key(|waiting| waiting.rss_kib);
+    sample.get(MEMORY_RUNS / 2).copied().ok_or_else(|| "no measurement".to_owned())
+}
+
+/// The promises of the project, from the reports of the views and the size of corten in bytes.
+fn targets(reports: &[Report], size: Option<f64>) -> [Target; 6] {
+    let get = |view, name| reports.iter().find(|report| report.view == view).and_then(|report| report.program(name));
+    let compare = |view, other| Some(ratio(&get(view, "corten")?.times, &get(view, other)?.times)?.median);
+    let waiting = |read: fn(&Waiting) -> u64| {
+        let views = [View::Unified, View::Legacy].into_iter();
+        let seen = views.filter_map(|view| get(view, "corten")?.waiting.as_ref()?.as_ref().ok().map(read));
+        seen.max().map(|number| number as f64)
+    };
+    let peak = |name| get(View::Legacy, name)?.peak.as_ref().ok().copied();
+    [
+        Target { what: "run: corten / floor", limit: Limit::AtMost(1.5), measured: compare(View::Unified, "floor") },
+        Target { what: "run: corten / crun", limit: Limit::AtMost(0.6), measured: compare(View::Legacy, "crun") },
+        Target { what: "RSS of the waiting init, KiB", limit: Limit::AtMost(300.0), measured: waiting(|w| w.rss_kib) },
+        Target {
+            what: "size of the init, KiB",
+            limit: Limit::AtMost(64.0),
+            measured: waiting(|w| w.executable).map(|bytes| bytes / 1024.0),
+        },
+        Target {
+            what: "size of corten, MiB",
+            limit: Limit::AtMost(3.0),
+            measured: size.map(|bytes| bytes / 1024.0 / 1024.0),
+        },
+        Target {
+            what: "peak RSS of corten, KiB (crun's)",
+            limit: Limit::Below(peak("crun")),
+            measured: peak("corten"),
+        },
+    ]
+}
+
+impl Report {
+    fn program(&self, name: &str) -> Option<&Measured> {
+        self.programs.iter().find(|measured| measured.name == name)
+    }
+
+    /// The ratios of corten to each of the others.
+    fn ratios(&self) -> impl Iterator<Item = (&'static str, Summary)> {
+        let corten = self.program("corten");
+        let others = self.programs.iter().filter(|other| other.name != "corten");
+        others.filter_map(move |other| Some((other.name, ratio(&corten?.times, &other.times)?)))
+    }
+
+    fn print(&self) {
+        println!("pure {}:", self.view.name());
+        println!(
+            "  {:<8}{:>9}{:>9}{:>9} ms{:>12}{:>14}{:>14}{:>9}",
+            "run", "min", "median", "p90", "peak RSS", "waiting RSS", "its program", "calls"
+        );
+        for measured in &self.programs {
+            let summary = measured.times.as_ref().ok().and_then(|times| Summary::of(times.clone()));
+            let Some(Summary { min, median, p90 }) = summary else {
+                println!("  {:<8}{}", measured.name, measured.times.as_ref().err().map_or("no rounds", |m| m));
+                continue;
+            };
+            let waiting = measured.waiting.as_ref().and_then(|waiting| waiting.as_ref().ok());
+            println!(
+                "  {:<8}{min:>9.2}{median:>9.2}{p90:>9.2}   {:>12}{:>14}{:>14}{:>9}",
+                measured.name,
+                cell(measured.peak.as_ref().ok().map(|kib| format!("{kib} KiB"))),
+                cell(waiting.map(|waiting| format!("{} KiB", waiting.rss_kib))),
+                cell(waiting.map(|waiting| format!("{} KiB", waiting.executable.div_ceil(1024)))),
+                cell(measured.calls.as_ref().and_then(|calls| calls.as_ref().ok()).map(u64::to_string)),
+            );
+            for message in measured.failures() {
+                println!("          {message}");
+            }
+        }
+        for (other, Summary { min, median, p90 }) in self.ratios() {
+            println!("  corten / {other}: median {median:.2}, min {min:.2}, p90 {p90:.2}");
+        }
+    }
+
+    fn json(&self) -> Value {
+        let programs = self.programs.iter().map(|measured| (measured.name.to_owned(), measured.json()));
+        let ratios = self.ratios().map(|(other, ratio)| (format!("corten/{other}"), ratio.json()));
+        json!({ "programs": Value::Object(programs.collect()), "ratios": Value::Object(ratios.collect()) })
+    }
+}
+
+impl Measured {
+    /// Why a number beside the times is missing.
+    fn failures(&self) -> Vec<&str> {
+        let waiting = self.waiting.as_ref().and_then(|waiting| waiting.as_ref().err());
+        let calls = self.calls.as_ref().and_then(|calls| calls.as_ref().err());
+        [self.peak.as_ref().err(), waiting, calls].into_iter().flatten().map(String::as_str).collect()
+    }
+
+    fn json(&self) -> Value {
+        let summary = self.times.as_ref().ok().and_then(|times| Summary::of(times.clone()));
+        let waiting = self.waiting.as_ref().and_then(|waiting| waiting.as_ref().ok());
+        json!({
+            "error": self.times.as_ref().err(),
+            "incomplete": self.failures(),
+            "run_ms": summary.map(|summary| summary.json()),
+            "peak_rss_kib": self.peak.as_ref().ok(),
+            "waiting_rss_kib": waiting.map(|waiting| waiting.rss_kib),
+            "waiting_executable_bytes": waiting.map(|waiting| waiting.executable),
+            "create_start_system_calls": self.calls.as_ref().and_then(|calls| calls.as_ref().ok()),
+        })
+    }
+}
+
+fn cell(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}

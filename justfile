@@ -1,0 +1,59 @@
+# What a developer of this project types. Every recipe is plain cargo or shell: read it here, or run it with just(1).
+
+# the recipes
+default:
+    @just --list --unsorted
+
+# the release program, target/release/corten
+build:
+    cargo build --release
+
+# unit and doc tests, and the black-box tests (root)
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# the black-box tests against a runtime: corten, runc or crun (root)
+integration RUNTIME="corten" *ARGS:
+    RUNTIME={{RUNTIME}} cargo test --package corten-integration {{ARGS}}
+
+# clippy with warnings as errors
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# formats the code
+fmt:
+    cargo fmt --all
+    cargo fmt --manifest-path fuzz/Cargo.toml
+
+# what must hold before a commit
+check: lint
+    cargo fmt --all --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
+    cargo test --workspace
+
+# the API documentation of the library, target/doc/libcorten
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --package libcorten
+
+# corten against the floor, runc and crun, in ratios (root)
+bench *ARGS:
+    cargo run --release --package corten-benches --bin bench -- {{ARGS}}
+
+# a fuzz target for some minutes (nightly toolchain and cargo-fuzz)
+fuzz MINUTES="1" TARGET="config":
+    cargo +nightly fuzz run {{TARGET}} -- -max_total_time=$(({{MINUTES}} * 60))
+
+# runs /bin/true in COUNT containers one after the other; a hang ends it after ten seconds (root, busybox-static)
+loop COUNT="1000": build
+    #!/bin/sh
+    set -eu
+    corten=$PWD/target/release/corten
+    bundle=$(mktemp -d)
+    trap 'rm -rf "$bundle"' EXIT
+    mkdir -p "$bundle/rootfs/bin" "$bundle/rootfs/proc" "$bundle/rootfs/dev" "$bundle/rootfs/sys"
+    cp /bin/busybox "$bundle/rootfs/bin/true"
+    cp benches/bundle/config.json "$bundle"
+    for n in $(seq {{COUNT}}); do
+        timeout 10 "$corten" --root "$bundle/state" run --bundle "$bundle" "loop-$$-$n" || { echo "run $n: exit code $?"; exit 1; }
+    done
+    echo "{{COUNT}} runs"
