@@ -4,25 +4,39 @@
 //! options resolved, names turned into kernel values, everything checked that can be checked without looking at the
 //! machine. Nothing later re-checks. Every error names its element, such as `process.capabilities.bounding[2]`.
 
+mod capabilities;
 mod devices;
+mod example;
+mod fault;
 mod hooks;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
+mod read;
+mod resources;
+pub(crate) mod sysctl;
+#[cfg(test)]
+mod tests;
 
+pub use capabilities::{CapSet, Capabilities};
 pub use devices::{Device, DeviceKind};
+pub use example::example;
 pub use hooks::{Hook, Hooks};
 pub use mounts::{Mount, MountAttrs, MountKind, Propagation, PropagationKind};
 pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces};
-pub use process::{CapSet, Capabilities, ConsoleSize, Process, Rlimit, User};
+pub use process::{ConsoleSize, Process, Rlimit, User};
 
+use crate::error::{Error, Result};
+use fault::Faults;
+use oci_spec::runtime::{Linux, Spec};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// A configuration in which every element is known to have a meaning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ValidSpec {
-    /// `ociVersion`, a SemVer 2.0 string of major version 1.
+    /// `ociVersion`, a SemVer 2.0 string of major version 1 (or 0: the drafts before it).
     pub oci_version: String,
     /// `root.path` as written: absolute, or relative to the bundle.
     pub root: Root,
@@ -30,7 +44,7 @@ pub struct ValidSpec {
     pub hostname: Option<String>,
     /// `domainname`.
     pub domainname: Option<String>,
-    /// `process`; a container can be created without one but not started.
+    /// `process`; required, as by runc, although only *start* needs it by the specification.
     pub process: Process,
     /// `linux.namespaces`.
     pub namespaces: Namespaces,
@@ -54,6 +68,8 @@ pub struct ValidSpec {
     pub cgroups_path: Option<String>,
     /// `linux.resources` as in the specification; lowered by the plan for the host's cgroup version.
     pub resources: Option<oci_spec::runtime::LinuxResources>,
+    /// `linux.mountLabel`: the SELinux context of new file systems.
+    pub mount_label: Option<String>,
     /// `linux.seccomp` as in the specification.
     pub seccomp: Option<oci_spec::runtime::LinuxSeccomp>,
     /// `hooks`.
@@ -77,25 +93,176 @@ pub struct Root {
 ///
 /// # Errors
 /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), naming the element.
-pub fn parse(text: &[u8]) -> crate::Result<ValidSpec> {
-    let spec = serde_json::from_slice(text).map_err(|e| crate::Error::config("config.json", e.to_string()))?;
-    validate(spec)
+pub fn parse(text: &[u8]) -> Result<ValidSpec> {
+    validate(read::read(text)?)
 }
 
-/// Validates a specification that is in memory; the first fault ends it.
+/// Validates a specification that is in memory; the first fault is returned.
 ///
 /// # Errors
 /// As for [`parse`].
-pub fn validate(_spec: oci_spec::runtime::Spec) -> crate::Result<ValidSpec> {
-    Err(crate::Error::config("config.json", "not yet"))
+pub fn validate(spec: Spec) -> Result<ValidSpec> {
+    let mut faults = Faults::default();
+    let valid = meaning(spec, &mut faults);
+    faults.first_or(valid)
 }
 
-/// Every fault of a `config.json`, in the order of the file's elements.
-pub fn faults(_text: &[u8]) -> Vec<crate::Error> {
-    Vec::new()
+/// Every fault of a `config.json`: first the elements of a wrong type, then those without a valid meaning, in the order
+/// of [`ValidSpec`]. Empty when [`parse`] accepts it.
+pub fn faults(text: &[u8]) -> Vec<Error> {
+    let (spec, mut misread) = match read::read_all(text) {
+        Ok(read) => read,
+        Err(fault) => return vec![fault.into()],
+    };
+    let mut faults = Faults::default();
+    meaning(spec, &mut faults);
+    misread.extend(faults.into_found());
+    misread.into_found().into_iter().map(Error::from).collect()
 }
 
-/// The specification that `runc spec` writes; with `rootless`, for the user and group ids given.
-pub fn example(_rootless: Option<(u32, u32)>) -> oci_spec::runtime::Spec {
-    oci_spec::runtime::Spec::default()
+/// The meaning of `spec`. `None` only when a required element is missing, but with any fault it must not be used.
+fn meaning(mut spec: Spec, faults: &mut Faults) -> Option<ValidSpec> {
+    version(spec.version(), faults);
+    let root = root(spec.root().as_ref(), faults);
+    let process = match spec.process() {
+        Some(process) => Some(process::validate(process, faults)),
+        None => {
+            faults.add("process", "process property must not be empty");
+            None
+        }
+    };
+    let mut linux = spec.linux_mut().take().unwrap_or_else(empty_linux);
+    let namespaces = Namespaces::validate(linux.namespaces().as_deref().unwrap_or_default(), faults);
+    let (hostname, domainname) = (spec.hostname().as_deref(), spec.domainname().as_deref());
+    let hostname = host_name("hostname", hostname, &namespaces, faults);
+    let domainname = host_name("domainname", domainname, &namespaces, faults);
+    let (uid_mappings, gid_mappings) = mappings(&linux, &namespaces, process.as_ref(), faults);
+    let mounts = mounts::validate(spec.mounts().as_deref().unwrap_or_default(), faults);
+    if namespaces.mount == Namespace::Host && !mounts.is_empty() {
+        faults.add("mounts", "unable to mount without a private mount namespace");
+    }
+    let devices = devices::validate(linux.devices().as_deref().unwrap_or_default(), faults);
+    let masked_paths = restricted("linux.maskedPaths", linux.masked_paths().as_deref(), &namespaces, faults);
+    let readonly_paths = restricted("linux.readonlyPaths", linux.readonly_paths().as_deref(), &namespaces, faults);
+    let rootfs_propagation = mounts::rootfs_propagation(linux.rootfs_propagation().as_deref(), faults);
+    let sysctl = linux.sysctl().as_ref().map(|sysctl| sysctl::validate(sysctl, &namespaces, faults));
+    let cgroups_path = linux.cgroups_path().as_deref().filter(|path| !path.as_os_str().is_empty());
+    let cgroups_path = cgroups_path.map(|path| faults.path("linux.cgroupsPath", path));
+    if let Some(resources) = linux.resources() {
+        resources::validate(resources, faults);
+    }
+    let mount_label = process::label("linux.mountLabel", linux.mount_label().as_deref(), faults);
+    not_yet(&linux, faults);
+    let hooks = spec.hooks().as_ref().map(|hooks| hooks::validate(hooks, faults)).unwrap_or_default();
+    Some(ValidSpec {
+        oci_version: std::mem::take(spec.version_mut()),
+        root: root?,
+        hostname,
+        domainname,
+        process: process?,
+        namespaces,
+        uid_mappings,
+        gid_mappings,
+        mounts,
+        devices,
+        masked_paths,
+        readonly_paths,
+        rootfs_propagation,
+        sysctl: sysctl.unwrap_or_default(),
+        cgroups_path,
+        resources: linux.resources_mut().take(),
+        mount_label,
+        seccomp: linux.seccomp_mut().take(),
+        hooks,
+        annotations: spec.annotations_mut().take().unwrap_or_default().into_iter().collect(),
+        warnings: faults.take_warnings(),
+    })
+}
+
+/// `Linux::default()` is not empty: it holds an example.
+fn empty_linux() -> Linux {
+    let mut linux = Linux::default();
+    linux.set_namespaces(None).set_resources(None).set_masked_paths(None).set_readonly_paths(None);
+    linux
+}
+
+/// runc does not look at the version at all. We take every minor version, as the specification promises them to be
+/// compatible, and the drafts before 1.0, which old bundles and the specification's own example still state.
+fn version(version: &str, faults: &mut Faults) {
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<&str> = core.split('.').collect();
+    let is_number = |text: &&str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && (text.len() == 1 || !text.starts_with('0'))
+    };
+    if version.is_empty() {
+        faults.add("ociVersion", "is missing");
+    } else if numbers.len() != 3 || !numbers.iter().all(is_number) || version.contains('\0') {
+        faults.add("ociVersion", format!("{version:?} is not a semantic version such as 1.3.0"));
+    } else if !matches!(numbers.first(), Some(&("0" | "1"))) {
+        faults.add("ociVersion", format!("version {version} of the specification is not supported"));
+    }
+}
+
+fn root(root: Option<&oci_spec::runtime::Root>, faults: &mut Faults) -> Option<Root> {
+    match root {
+        Some(root) => {
+            Some(Root { path: faults.path("root.path", root.path()), readonly: root.readonly().unwrap_or(false) })
+        }
+        None => {
+            faults.add("root", "root must be specified");
+            None
+        }
+    }
+}
+
+/// `hostname` or `domainname`. The kernel takes 64 bytes, see `uts_namespaces(7)` and `sethostname(2)`.
+fn host_name(location: &str, name: Option<&str>, namespaces: &Namespaces, faults: &mut Faults) -> Option<String> {
+    let name = name.filter(|name| !name.is_empty())?;
+    if namespaces.uts == Namespace::Host {
+        faults.add(location, format!("unable to set {location} without a private UTS namespace"));
+    }
+    if name.len() > 64 {
+        faults.add(location, "is longer than 64 bytes");
+    }
+    Some(faults.text(location, name))
+}
+
+/// The mappings, if a user namespace is made: one that is joined has its own, and engines repeat them.
+fn mappings(
+    linux: &Linux,
+    namespaces: &Namespaces,
+    process: Option<&Process>,
+    faults: &mut Faults,
+) -> (Vec<IdMap>, Vec<IdMap>) {
+    if namespaces.user != Namespace::New {
+        return (Vec::new(), Vec::new());
+    }
+    let uids = linux.uid_mappings().as_deref().unwrap_or_default();
+    let uids = namespaces::id_maps("linux.uidMappings", uids, faults);
+    let gids = linux.gid_mappings().as_deref().unwrap_or_default();
+    let gids = namespaces::id_maps("linux.gidMappings", gids, faults);
+    namespaces::mapped(&uids, &gids, process.map(|process| &process.user), faults);
+    (uids, gids)
+}
+
+/// `linux.maskedPaths` or `linux.readonlyPaths`.
+fn restricted(location: &str, paths: Option<&[String]>, namespaces: &Namespaces, faults: &mut Faults) -> Vec<String> {
+    let paths = paths.unwrap_or_default();
+    if namespaces.mount == Namespace::Host && !paths.is_empty() {
+        faults.add(location, "unable to restrict paths without a private mount namespace");
+    }
+    let valid = |(i, path): (usize, &String)| faults.absolute(format_args!("{location}[{i}]"), path.as_ref());
+    paths.iter().enumerate().map(valid).collect()
+}
+
+/// What the specification has and corten does not do: to ignore it would weaken the container or surprise its program.
+/// An empty list asks for nothing.
+fn not_yet(linux: &Linux, faults: &mut Faults) {
+    faults.unsupported("linux.personality", linux.personality().is_some());
+    faults.unsupported("linux.memoryPolicy", linux.memory_policy().is_some());
+    faults.unsupported("linux.intelRdt", linux.intel_rdt().is_some());
+    faults.unsupported("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()));
+    faults.unsupported("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty()));
 }

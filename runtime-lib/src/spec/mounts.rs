@@ -1,5 +1,7 @@
 //! `mounts`: their types and options, turned into the kernel's flags.
 
+use super::fault::Faults;
+use super::mount_options::{self, MountOption};
 use serde::Serialize;
 
 /// One of `mounts`.
@@ -19,6 +21,8 @@ pub struct Mount {
     pub propagation: Vec<Propagation>,
     /// `tmpcopyup`: the directory below is copied into the new tmpfs.
     pub copy_up: bool,
+    /// `remount`: the mount that is at the destination is changed instead of a new one made.
+    pub remount: bool,
 }
 
 /// What is mounted.
@@ -79,4 +83,182 @@ pub enum PropagationKind {
     Private,
     /// `unbindable`.
     Unbindable,
+}
+
+/// Checks `mounts`.
+pub(super) fn validate(mounts: &[oci_spec::runtime::Mount], faults: &mut Faults) -> Vec<Mount> {
+    mounts.iter().enumerate().filter_map(|(index, mount)| validate_one(index, mount, faults)).collect()
+}
+
+fn validate_one(index: usize, mount: &oci_spec::runtime::Mount, faults: &mut Faults) -> Option<Mount> {
+    let destination = destination(index, mount, faults);
+    let options = Options::read(index, mount.options().as_deref().unwrap_or_default(), faults);
+    for (name, mappings) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())] {
+        if mappings.as_ref().is_some_and(|mappings| !mappings.is_empty()) {
+            faults.add(format_args!("mounts[{index}].{name}"), "id-mapped mounts are not supported");
+        }
+    }
+    let fstype = mount.typ().as_deref().unwrap_or_default();
+    let kind = match options.bind {
+        Some(recursive) => bind(index, mount, recursive, &options, faults)?,
+        None => new_file_system(index, mount, fstype, &options, faults)?,
+    };
+    if let Some(option) = options.copy_up.filter(|_| options.bind.is_some() || fstype != "tmpfs") {
+        faults.warn(format_args!("mounts[{index}].options[{option}]"), "tmpcopyup is ignored: not a tmpfs");
+    }
+    let copy_up =
+        options.copy_up.is_some() && matches!(&kind, MountKind::Filesystem { fstype, .. } if fstype == "tmpfs");
+    Some(Mount {
+        index,
+        destination,
+        kind,
+        attrs: options.attrs,
+        recursive_attrs: options.recursive_attrs,
+        propagation: options.propagation,
+        copy_up,
+        remount: options.remount,
+    })
+}
+
+/// runc 1.1 takes a relative destination as below the root and warns, and so do we.
+fn destination(index: usize, mount: &oci_spec::runtime::Mount, faults: &mut Faults) -> String {
+    let written = faults.path(format_args!("mounts[{index}].destination"), mount.destination());
+    if !written.is_empty() && !written.starts_with('/') {
+        let warning = format_args!("mount destination {written} is not absolute");
+        faults.warn(format_args!("mounts[{index}].destination"), warning);
+    }
+    clean(&written)
+}
+
+/// The absolute path without `.`, `..` and doubled slashes. Only a name: links are followed when it is opened.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn bind(
+    index: usize,
+    mount: &oci_spec::runtime::Mount,
+    recursive: bool,
+    options: &Options<'_>,
+    faults: &mut Faults,
+) -> Option<MountKind> {
+    for &(option, ref name) in &options.of_the_file_system {
+        let warning = format_args!("{name:?} is ignored: a bind mount shares the file system of its source");
+        faults.warn(format_args!("mounts[{index}].options[{option}]"), warning);
+    }
+    match mount.source() {
+        Some(source) => {
+            let source = faults.path(format_args!("mounts[{index}].source"), source);
+            Some(MountKind::Bind { source, recursive })
+        }
+        None => {
+            faults.add(format_args!("mounts[{index}].source"), "a bind mount needs a source");
+            None
+        }
+    }
+}
+
+fn new_file_system(
+    index: usize,
+    mount: &oci_spec::runtime::Mount,
+    fstype: &str,
+    options: &Options<'_>,
+    faults: &mut Faults,
+) -> Option<MountKind> {
+    match fstype {
+        "" => faults.add(format_args!("mounts[{index}].type"), "is missing, and no option says bind or rbind"),
+        // Neither runc nor crun makes a bind mount of it: the kernel knows no file system of that name.
+        "bind" | "rbind" => {
+            let message = format!("type {fstype:?} without the option bind or rbind");
+            faults.add(format_args!("mounts[{index}].type"), message);
+        }
+        "cgroup" | "cgroup2" => return Some(MountKind::Cgroup),
+        _ => {
+            let fstype = faults.text(format_args!("mounts[{index}].type"), fstype);
+            let source = match mount.source().as_deref() {
+                Some(source) if !source.as_os_str().is_empty() => {
+                    faults.path(format_args!("mounts[{index}].source"), source)
+                }
+                _ => fstype.clone(),
+            };
+            // Read-only is both: of this mount, and of the file system, as mount(2) makes it.
+            let sb_flags = options.sb_flags | (options.attrs.set & libc::MS_RDONLY);
+            return Some(MountKind::Filesystem { fstype, source, sb_flags, data: options.data.join(",") });
+        }
+    }
+    None
+}
+
+/// The options of one mount, sorted by whom they concern.
+#[derive(Default)]
+struct Options<'a> {
+    attrs: MountAttrs,
+    recursive_attrs: MountAttrs,
+    sb_flags: u64,
+    propagation: Vec<Propagation>,
+    /// Whether it is a bind mount, and with all mounts below.
+    bind: Option<bool>,
+    remount: bool,
+    /// Where `tmpcopyup` stands.
+    copy_up: Option<usize>,
+    data: Vec<&'a str>,
+    /// The options, with their places, that only a new file system can have.
+    of_the_file_system: Vec<(usize, &'a str)>,
+}
+
+impl<'a> Options<'a> {
+    fn read(index: usize, options: &'a [String], faults: &mut Faults) -> Options<'a> {
+        let mut read = Options::default();
+        for (i, option) in options.iter().enumerate() {
+            if option.contains('\0') {
+                faults.add(format_args!("mounts[{index}].options[{i}]"), "contains a NUL byte");
+            }
+            match mount_options::look_up(option) {
+                Some(MountOption::Attribute(set, flag)) => read.attrs.change(set, flag),
+                Some(MountOption::RecursiveAttribute(set, flag)) => read.recursive_attrs.change(set, flag),
+                Some(MountOption::Superblock(set, flag)) => {
+                    read.sb_flags = if set { read.sb_flags | flag } else { read.sb_flags & !flag };
+                    if set {
+                        read.of_the_file_system.push((i, option));
+                    }
+                }
+                Some(MountOption::Propagation(propagation)) => read.propagation.push(propagation),
+                Some(MountOption::Bind(recursive)) => read.bind = Some(recursive || read.bind == Some(true)),
+                Some(MountOption::Remount) => read.remount = true,
+                Some(MountOption::CopyUp) => read.copy_up = Some(i),
+                Some(MountOption::IdMap) => {
+                    faults.add(format_args!("mounts[{index}].options[{i}]"), "id-mapped mounts are not supported");
+                }
+                Some(MountOption::Default) => {}
+                None if option.is_empty() => {}
+                None => {
+                    read.data.push(option);
+                    read.of_the_file_system.push((i, option));
+                }
+            }
+        }
+        read
+    }
+}
+
+/// Reads `linux.rootfsPropagation`.
+pub(super) fn rootfs_propagation(written: Option<&str>, faults: &mut Faults) -> Option<Propagation> {
+    let written = written.filter(|written| !written.is_empty())?;
+    match mount_options::look_up(written) {
+        Some(MountOption::Propagation(propagation)) => Some(propagation),
+        _ => {
+            faults.add("linux.rootfsPropagation", format!("{written:?} is not supported"));
+            None
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! `process`: what runs, as whom, and with which limits.
 
+use super::capabilities::{self, Capabilities};
+use super::fault::Faults;
+use oci_spec::runtime::PosixRlimitType;
 use serde::Serialize;
+use std::fmt::Display;
 
 /// `process`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,25 +57,6 @@ pub struct User {
     pub additional_gids: Vec<u32>,
 }
 
-/// A set of capabilities as the kernel's bit mask; prints as a list of names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CapSet(pub u64);
-
-/// `process.capabilities`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Capabilities {
-    /// `bounding`.
-    pub bounding: CapSet,
-    /// `effective`.
-    pub effective: CapSet,
-    /// `inheritable`.
-    pub inheritable: CapSet,
-    /// `permitted`.
-    pub permitted: CapSet,
-    /// `ambient`.
-    pub ambient: CapSet,
-}
-
 /// One of `process.rlimits`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rlimit {
@@ -85,19 +70,128 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
-impl CapSet {
-    /// The names of the capabilities in it, such as `CAP_CHOWN`.
-    pub fn names(self) -> impl Iterator<Item = String> {
-        let named = (0..64).filter(move |bit| self.0 & (1 << bit) != 0);
-        named.map(|bit| match caps::all().into_iter().find(|cap| cap.index() == bit) {
-            Some(cap) => cap.to_string(),
-            None => format!("CAP_{bit}"),
-        })
+/// Checks `process`.
+pub(super) fn validate(process: &oci_spec::runtime::Process, faults: &mut Faults) -> Process {
+    faults.unsupported("process.scheduler", process.scheduler().is_some());
+    faults.unsupported("process.ioPriority", process.io_priority().is_some());
+    faults.unsupported("process.execCPUAffinity", process.exec_cpu_affinity().is_some());
+    let terminal = process.terminal().unwrap_or(false);
+    Process {
+        args: arguments(process.args().as_deref().unwrap_or_default(), faults),
+        env: environment(process.env().as_deref().unwrap_or_default(), faults),
+        cwd: faults.absolute("process.cwd", process.cwd()),
+        terminal,
+        console_size: process.console_size().filter(|_| terminal).map(|size| console_size(size, faults)),
+        user: user(process.user(), faults),
+        capabilities: process.capabilities().as_ref().map(capabilities::masks),
+        rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default(), faults),
+        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        oom_score_adj: process.oom_score_adj().inspect(|&score| {
+            if !(-1000..=1000).contains(&score) {
+                faults.add("process.oomScoreAdj", format!("{score} is out of range -1000-1000"));
+            }
+        }),
+        apparmor_profile: label("process.apparmorProfile", process.apparmor_profile().as_deref(), faults),
+        selinux_label: label("process.selinuxLabel", process.selinux_label().as_deref(), faults),
     }
 }
 
-impl Serialize for CapSet {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.names())
+/// An empty label is none, as everywhere in the specification's reference types.
+pub(super) fn label(location: &str, label: Option<&str>, faults: &mut Faults) -> Option<String> {
+    label.filter(|label| !label.is_empty()).map(|label| faults.text(location, label))
+}
+
+fn arguments(args: &[String], faults: &mut Faults) -> Vec<String> {
+    match args.first() {
+        None => faults.add("process.args", "args must not be empty"),
+        Some(program) if program.is_empty() => faults.add("process.args[0]", "is empty"),
+        Some(_) => {}
     }
+    faults.texts("process.args", args)
+}
+
+fn environment(env: &[String], faults: &mut Faults) -> Vec<String> {
+    for (i, variable) in env.iter().enumerate() {
+        match variable.find('=') {
+            // The value is not shown: it may be a secret.
+            None => faults.add(format_args!("process.env[{i}]"), "is not of the form NAME=value"),
+            Some(0) => faults.add(format_args!("process.env[{i}]"), "has no name before the \"=\""),
+            Some(_) => {}
+        }
+    }
+    faults.texts("process.env", env)
+}
+
+fn console_size(size: oci_spec::runtime::Box, faults: &mut Faults) -> ConsoleSize {
+    let mut extent = |location: &str, extent: u64| {
+        u16::try_from(extent).unwrap_or_else(|_| {
+            faults.add(location, format!("{extent} is out of range 0-{}", u16::MAX));
+            0
+        })
+    };
+    ConsoleSize {
+        width: extent("process.consoleSize.width", size.width()),
+        height: extent("process.consoleSize.height", size.height()),
+    }
+}
+
+fn user(user: &oci_spec::runtime::User, faults: &mut Faults) -> User {
+    let additional_gids = user.additional_gids().clone().unwrap_or_default();
+    // (uid_t) -1 means "leave as it is" to setresuid(2).
+    let mut id = |location: &dyn Display, id: u32| {
+        if id == u32::MAX {
+            faults.add(location, format!("{id} is not a valid id"));
+        }
+        id
+    };
+    id(&"process.user.uid", user.uid());
+    id(&"process.user.gid", user.gid());
+    for (i, &gid) in additional_gids.iter().enumerate() {
+        id(&format_args!("process.user.additionalGids[{i}]"), gid);
+    }
+    if let Some(umask) = user.umask().filter(|&umask| umask > 0o777) {
+        faults.add("process.user.umask", format!("{umask:#o} is out of range 0-0o777"));
+    }
+    User { uid: user.uid(), gid: user.gid(), umask: user.umask(), additional_gids }
+}
+
+fn rlimits(rlimits: &[oci_spec::runtime::PosixRlimit], faults: &mut Faults) -> Vec<Rlimit> {
+    let mut valid: Vec<Rlimit> = Vec::with_capacity(rlimits.len());
+    for (i, rlimit) in rlimits.iter().enumerate() {
+        let (name, resource, soft, hard) =
+            (rlimit.typ().to_string(), resource(rlimit.typ()), rlimit.soft(), rlimit.hard());
+        if valid.iter().any(|earlier| earlier.resource == resource) {
+            faults.add(format_args!("process.rlimits[{i}].type"), format!("{name} is given twice"));
+        }
+        if soft > hard {
+            faults.add(
+                format_args!("process.rlimits[{i}].soft"),
+                format!("{soft} is greater than the hard limit {hard}"),
+            );
+        }
+        valid.push(Rlimit { name, resource, soft, hard });
+    }
+    valid
+}
+
+#[allow(clippy::unnecessary_cast, reason = "the constants' type differs between C libraries")]
+fn resource(rlimit: PosixRlimitType) -> u32 {
+    (match rlimit {
+        PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
+        PosixRlimitType::RlimitFsize => libc::RLIMIT_FSIZE,
+        PosixRlimitType::RlimitData => libc::RLIMIT_DATA,
+        PosixRlimitType::RlimitStack => libc::RLIMIT_STACK,
+        PosixRlimitType::RlimitCore => libc::RLIMIT_CORE,
+        PosixRlimitType::RlimitRss => libc::RLIMIT_RSS,
+        PosixRlimitType::RlimitNproc => libc::RLIMIT_NPROC,
+        PosixRlimitType::RlimitNofile => libc::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        PosixRlimitType::RlimitAs => libc::RLIMIT_AS,
+        PosixRlimitType::RlimitLocks => libc::RLIMIT_LOCKS,
+        PosixRlimitType::RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        PosixRlimitType::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
+        PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
+        PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
+    }) as u32
 }

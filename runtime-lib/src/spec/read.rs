@@ -1,0 +1,306 @@
+//! Reads the JSON of `config.json` into the types of the `oci-spec` crate.
+//!
+//! A good file costs one pass of `serde_json`, which does not say *where* in the document a value of a wrong type stands.
+//! Only when it fails, the text is read a second time as a tree in which the place can be found, reported in the words of
+//! the configuration, and, to find all faults at once, taken out before another try.
+//!
+//! The second reading is also more lenient, as the Go types are that all engines write with: `null` is as good as an
+//! absent element, the last of repeated elements counts, and `process.user` may be left out.
+
+use super::fault::Fault;
+use crate::error::Result;
+use oci_spec::runtime::Spec;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// After this many wrong types the rest of the file is not worth reading.
+const MOST_FAULTS: usize = 200;
+
+/// Reads `text`; the first wrong type ends it.
+pub(super) fn read(text: &[u8]) -> Result<Spec> {
+    match serde_json::from_slice(text) {
+        Ok(spec) => Ok(spec),
+        Err(_) => Ok(attempt(&tree(text)?).map_err(|misread| misread.fault)?),
+    }
+}
+
+/// Reads what can be read of `text`, along with what cannot.
+pub(super) fn read_all(text: &[u8]) -> Result<(Spec, Misread), Fault> {
+    let mut misread = Misread::default();
+    let mut tree = match serde_json::from_slice(text) {
+        Ok(spec) => return Ok((spec, misread)),
+        Err(_) => tree(text)?,
+    };
+    loop {
+        match attempt(&tree) {
+            Ok(spec) => return Ok((spec, misread)),
+            Err(failure) => {
+                let place = failure.place.clone();
+                misread.add(failure.fault);
+                if misread.tries >= MOST_FAULTS || !misread.take_out(&mut tree, &place) {
+                    return misread.found.into_iter().next().map_or_else(|| Err(whole("cannot be read")), Err);
+                }
+            }
+        }
+    }
+}
+
+fn whole(message: impl Into<String>) -> Fault {
+    Fault { location: "config.json".to_owned(), message: message.into() }
+}
+
+fn tree(text: &[u8]) -> Result<Value, Fault> {
+    let mut tree: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
+    drop_nulls(&mut tree);
+    if let Some(Value::Object(process)) = tree.get_mut("process") {
+        process.entry("user").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    }
+    Ok(tree)
+}
+
+/// The parser bounds the depth.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// A step from a value to one inside of it.
+#[derive(Clone, Debug)]
+enum Step {
+    Member(String),
+    Item(usize),
+}
+
+/// A value of a wrong type, or a required one that is missing.
+struct Failure {
+    place: Vec<Step>,
+    fault: Fault,
+}
+
+fn attempt(tree: &Value) -> Result<Spec, Failure> {
+    let mut track = serde_path_to_error::Track::new();
+    Spec::deserialize(serde_path_to_error::Deserializer::new(tree, &mut track)).map_err(|error| {
+        let mut place = steps(&track.path());
+        let text = error.to_string();
+        if let Some((_, rest)) = text.split_once("missing field `") {
+            place.push(Step::Member(rest.trim_end_matches('`').to_owned()));
+        }
+        let location = location(&place);
+        let message = describe(&location, &text, find(tree, &place));
+        Failure { place, fault: Fault { location, message } }
+    })
+}
+
+fn steps(path: &serde_path_to_error::Path) -> Vec<Step> {
+    let step = |segment: &Segment| match segment {
+        Segment::Map { key } => Some(Step::Member(key.clone())),
+        Segment::Seq { index } => Some(Step::Item(*index)),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    };
+    path.iter().filter_map(step).collect()
+}
+
+fn find<'a>(tree: &'a Value, place: &[Step]) -> Option<&'a Value> {
+    place.iter().try_fold(tree, |value, step| match step {
+        Step::Member(name) => value.get(name),
+        Step::Item(index) => value.get(index),
+    })
+}
+
+/// The place in the form of the configuration: `mounts[3].options[1]`, `linux.sysctl["kernel.foo"]`.
+fn location(place: &[Step]) -> String {
+    let mut text = String::new();
+    for step in place {
+        // Writing to a string cannot fail.
+        let _ = match step {
+            Step::Item(index) => write!(text, "[{index}]"),
+            Step::Member(name) if !is_plain(name) => write!(text, "[{name:?}]"),
+            Step::Member(name) if text.is_empty() => write!(text, "{name}"),
+            Step::Member(name) => write!(text, ".{name}"),
+        };
+    }
+    if text.is_empty() { "config.json".to_owned() } else { text }
+}
+
+/// Whether `name` needs no quotes.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+/// Says what is wrong in JSON's words instead of those of the Rust types.
+fn describe(location: &str, error: &str, value: Option<&Value>) -> String {
+    let Some(value) = value else {
+        return if error.contains("missing field") { "is missing".to_owned() } else { error.to_owned() };
+    };
+    if let Value::String(name) = value {
+        let shown = shorten(name);
+        if location.starts_with("process.capabilities.") {
+            return format!("unknown capability {}", shown.escape_debug());
+        }
+        if error.starts_with("unknown variant") {
+            return format!("unknown {} {shown:?}", noun(location));
+        }
+    }
+    let found = match value {
+        Value::Object(_) => "an object".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+        value => shorten(&value.to_string()),
+    };
+    match error.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {}, found {found}", json_type(expected)),
+        None => error.to_owned(),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    const LONGEST: usize = 80;
+    if text.chars().count() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
+}
+
+/// What the word at `location` is one of.
+fn noun(location: &str) -> &'static str {
+    let is_type_in = |list: &str| location.starts_with(list) && location.ends_with(".type");
+    if is_type_in("linux.namespaces[") {
+        "namespace type"
+    } else if is_type_in("process.rlimits[") {
+        "rlimit"
+    } else if is_type_in("linux.devices[") || is_type_in("linux.resources.devices[") {
+        "device type"
+    } else if location.starts_with("linux.seccomp.") {
+        match location.rsplit(['.', '[']).next() {
+            Some("action" | "defaultAction") => "seccomp action",
+            Some("op") => "operator",
+            _ if location.starts_with("linux.seccomp.architectures[") => "architecture",
+            _ => "flag",
+        }
+    } else {
+        "value"
+    }
+}
+
+fn json_type(rust: &str) -> String {
+    let integer = |least: &str, most: &str| format!("an integer from {least} to {most}");
+    match rust {
+        "a map" => "an object".to_owned(),
+        rust if rust.starts_with("struct ") => "an object".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        "path string" => "a string".to_owned(),
+        rust if rust.starts_with("string or map") || rust.contains("enum ") => "a string".to_owned(),
+        "u16" => integer("0", &u16::MAX.to_string()),
+        "u32" => integer("0", &u32::MAX.to_string()),
+        "u64" | "usize" => integer("0", &u64::MAX.to_string()),
+        "i32" => integer(&i32::MIN.to_string(), &i32::MAX.to_string()),
+        "i64" => integer(&i64::MIN.to_string(), &i64::MAX.to_string()),
+        other => other.to_owned(),
+    }
+}
+
+/// The faults of reading, and what was taken out of the document to go on: later locations count in the original.
+#[derive(Debug, Default)]
+pub(super) struct Misread {
+    found: Vec<Fault>,
+    /// For each array, by its location in the original: the original places of the items taken out.
+    taken_out: BTreeMap<String, Vec<usize>>,
+    tries: usize,
+}
+
+impl Misread {
+    /// Adds the faults that were found in what was left of the document.
+    pub(super) fn extend(&mut self, faults: Vec<Fault>) {
+        for fault in faults {
+            self.add(fault);
+        }
+    }
+
+    /// All faults, with locations in the original document.
+    pub(super) fn into_found(self) -> Vec<Fault> {
+        self.found
+    }
+
+    /// Records a fault, unless it only follows from one that is known: an element that was taken out is missing.
+    fn add(&mut self, fault: Fault) {
+        let location = self.original(&fault.location);
+        let follows = |known: &Fault| {
+            location
+                .strip_prefix(known.location.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        if self.tries == 0 || !self.found.iter().take(self.tries).any(follows) {
+            self.found.push(Fault { location, message: fault.message });
+        }
+    }
+
+    /// Takes the value at `place` out of the tree, or the one that lacks it. False when that would be everything.
+    fn take_out(&mut self, tree: &mut Value, place: &[Step]) -> bool {
+        self.tries += 1;
+        let Some((last, parents)) = place.split_last() else { return false };
+        let Some(parent) = find_mut(tree, parents) else { return false };
+        match (last, parent) {
+            (Step::Member(name), Value::Object(members)) => {
+                if members.remove(name).is_some() {
+                    return true;
+                }
+                // It was missing. A process without it still has much to say.
+                if let ([Step::Member(process)], "cwd") = (parents, name.as_str()) {
+                    members.insert(name.clone(), Value::from("/"));
+                    return process == "process";
+                }
+                self.take_out(tree, parents)
+            }
+            (Step::Item(index), Value::Array(items)) if *index < items.len() => {
+                items.remove(*index);
+                let array = self.original(&location(parents));
+                let original = self.original_index(&array, *index);
+                let taken = self.taken_out.entry(array).or_default();
+                taken.insert(taken.partition_point(|&other| other < original), original);
+                true
+            }
+            _ => self.take_out(tree, parents),
+        }
+    }
+
+    fn original_index(&self, array: &str, index: usize) -> usize {
+        let taken = self.taken_out.get(array).map(Vec::as_slice).unwrap_or_default();
+        taken.iter().fold(index, |index, &taken| if taken <= index { index + 1 } else { index })
+    }
+
+    /// The location in the original of one in what is left.
+    fn original(&self, location: &str) -> String {
+        let mut original = String::with_capacity(location.len());
+        let mut rest = location;
+        while let Some((before, after)) = rest.split_once('[') {
+            original.push_str(before);
+            let index = after.split_once(']').and_then(|(index, after)| Some((index.parse::<usize>().ok()?, after)));
+            match index {
+                Some((index, after)) => {
+                    let index = self.original_index(&original, index);
+                    let _ = write!(original, "[{index}]");
+                    rest = after;
+                }
+                // A quoted name, the last array is before it.
+                None => {
+                    original.push('[');
+                    original.push_str(after);
+                    return original;
+                }
+            }
+        }
+        original + rest
+    }
+}
+
+fn find_mut<'a>(tree: &'a mut Value, place: &[Step]) -> Option<&'a mut Value> {
+    place.iter().try_fold(tree, |value, step| match step {
+        Step::Member(name) => value.get_mut(name),
+        Step::Item(index) => value.get_mut(index),
+    })
+}
