@@ -1,0 +1,189 @@
+//! `mounts` as steps.
+
+use super::cgroup::CgroupPlan;
+use crate::Bundle;
+use crate::error::Result;
+use crate::host::Host;
+use crate::spec::{Mount, MountAttrs, MountKind, Namespace, Propagation, ValidSpec};
+use serde::Serialize;
+
+/// One step: something is done at a place inside the rootfs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MountStep {
+    /// The element of `mounts` it is for.
+    pub index: usize,
+    /// Where, inside the rootfs; created if it is missing.
+    pub target: String,
+    /// What.
+    pub action: MountAction,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountAction {
+    /// Mounts a new instance of a file system.
+    Filesystem {
+        /// Its type.
+        fstype: String,
+        /// Its source.
+        source: String,
+        /// `MS_*` flags of `mount(2)`.
+        flags: u64,
+        /// Its options.
+        data: String,
+        /// It gets the mode of the directory it covers.
+        keep_mode: bool,
+        /// What it covers is copied into it.
+        copy_up: bool,
+        /// No component of the target may be a symbolic link.
+        no_symlinks: bool,
+        /// Attributes for the whole tree.
+        recursive_attrs: MountAttrs,
+        /// Propagation changes, in order.
+        propagation: Vec<Propagation>,
+    },
+    /// Binds a file or directory of the host.
+    Bind {
+        /// An absolute path of the host.
+        source: String,
+        /// With the mounts below it.
+        recursive: bool,
+        /// Attributes of the mount.
+        attrs: MountAttrs,
+        /// Attributes for the whole tree.
+        recursive_attrs: MountAttrs,
+        /// Propagation changes, in order.
+        propagation: Vec<Propagation>,
+    },
+    /// Makes a symbolic link.
+    Symlink {
+        /// What it says.
+        to: String,
+    },
+    /// Sets attributes of a mount that an earlier step made.
+    Remount {
+        /// Which.
+        attrs: MountAttrs,
+    },
+}
+
+/// The steps, and whether /dev is to be made read-only at the end.
+pub(super) fn lower(spec: &ValidSpec, bundle: &Bundle, host: &Host, cgroup: &CgroupPlan) -> Result<(Vec<MountStep>, bool)> {
+    let mut steps = Vec::with_capacity(spec.mounts.len());
+    let mut readonly_dev = false;
+    for mount in &spec.mounts {
+        let mut attrs = mount.attrs;
+        // /dev gets its nodes first.
+        if mount.destination == "/dev" && attrs.set & libc::MS_RDONLY != 0 && !is_bind(mount) {
+            attrs.set &= !libc::MS_RDONLY;
+            readonly_dev = true;
+        }
+        match &mount.kind {
+            MountKind::Bind { source, recursive } => steps.push(step(mount, MountAction::Bind {
+                source: bundle.path().join(source).to_string_lossy().into_owned(),
+                recursive: *recursive,
+                attrs,
+                recursive_attrs: mount.recursive_attrs,
+                propagation: mount.propagation.clone(),
+            })),
+            MountKind::Cgroup if host.cgroups.is_unified() => steps.push(cgroup_v2(mount, spec, cgroup)),
+            MountKind::Cgroup => cgroup_v1(mount, spec, host, cgroup, &mut steps),
+            MountKind::Filesystem { fstype, source, sb_flags, data } => {
+                steps.push(step(mount, MountAction::Filesystem {
+                    fstype: fstype.clone(),
+                    source: source.clone(),
+                    flags: sb_flags | attrs.set,
+                    data: data.clone(),
+                    keep_mode: fstype == "tmpfs" && !has_option(data, "mode"),
+                    copy_up: mount.copy_up && fstype == "tmpfs",
+                    // What is mounted where a link points to would not be where the kernel's own paths look for it.
+                    no_symlinks: fstype == "proc" || fstype == "sysfs",
+                    recursive_attrs: mount.recursive_attrs,
+                    propagation: mount.propagation.clone(),
+                }));
+            }
+        }
+    }
+    Ok((steps, readonly_dev))
+}
+
+fn step(mount: &Mount, action: MountAction) -> MountStep {
+    MountStep { index: mount.index, target: mount.destination.clone(), action }
+}
+
+fn is_bind(mount: &Mount) -> bool {
+    matches!(mount.kind, MountKind::Bind { .. })
+}
+
+fn has_option(data: &str, name: &str) -> bool {
+    data.split(',').any(|option| option.split('=').next() == Some(name))
+}
+
+fn filesystem(fstype: &str, source: &str, flags: u64, data: &str) -> MountAction {
+    MountAction::Filesystem {
+        fstype: fstype.to_owned(),
+        source: source.to_owned(),
+        flags,
+        data: data.to_owned(),
+        keep_mode: false,
+        copy_up: false,
+        no_symlinks: false,
+        recursive_attrs: MountAttrs::default(),
+        propagation: Vec::new(),
+    }
+}
+
+fn bind(source: String, attrs: MountAttrs) -> MountAction {
+    let (recursive_attrs, propagation) = (MountAttrs::default(), Vec::new());
+    MountAction::Bind { source, recursive: true, attrs, recursive_attrs, propagation }
+}
+
+/// Version 2: the hierarchy itself, which a cgroup namespace roots at the container's cgroup. In a user namespace without
+/// a cgroup namespace the kernel refuses that, and the container's own directory is bound.
+fn cgroup_v2(mount: &Mount, spec: &ValidSpec, cgroup: &CgroupPlan) -> MountStep {
+    let user = spec.namespaces.user != Namespace::Host;
+    if user && spec.namespaces.cgroup == Namespace::Host {
+        if let Some(directory) = cgroup.paths.unified() {
+            return step(mount, bind(directory.absolute().to_string_lossy().into_owned(), mount.attrs));
+        }
+    }
+    let mut action = filesystem("cgroup2", "cgroup", mount.attrs.set, "");
+    if let MountAction::Filesystem { recursive_attrs, propagation, .. } = &mut action {
+        (*recursive_attrs, *propagation) = (mount.recursive_attrs, mount.propagation.clone());
+    }
+    step(mount, action)
+}
+
+/// Version 1: a tmpfs with a directory for each hierarchy, in which the hierarchy is mounted (in a cgroup namespace) or
+/// the container's own directory is bound, and a link for each name of a hierarchy with several controllers.
+fn cgroup_v1(mount: &Mount, spec: &ValidSpec, host: &Host, cgroup: &CgroupPlan, steps: &mut Vec<MountStep>) {
+    let below = |name: &str| format!("{}/{name}", mount.destination.trim_end_matches('/'));
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    steps.push(step(mount, filesystem("tmpfs", "tmpfs", flags, "mode=755")));
+    let attrs = MountAttrs { set: mount.attrs.set | flags, ..mount.attrs };
+    for hierarchy in cgroup.paths.mounts(&host.cgroups) {
+        if hierarchy.controllers.is_empty() {
+            continue; // the version 2 side of a hybrid host: runc leaves it out as well
+        }
+        let name = hierarchy.mount_point.rsplit('/').next().unwrap_or_default();
+        let action = if spec.namespaces.cgroup == Namespace::Host {
+            bind(hierarchy.directory.to_string_lossy().into_owned(), attrs)
+        } else {
+            let named = hierarchy.controllers.iter().any(|controller| controller.starts_with("name="));
+            let data = hierarchy.controllers.join(",");
+            filesystem("cgroup", "cgroup", attrs.set, &if named { format!("none,{data}") } else { data })
+        };
+        steps.push(MountStep { index: mount.index, target: below(name), action });
+        for controller in hierarchy.controllers.iter().filter(|controller| *controller != name) {
+            if hierarchy.controllers.len() > 1 {
+                let action = MountAction::Symlink { to: name.to_owned() };
+                steps.push(MountStep { index: mount.index, target: below(controller), action });
+            }
+        }
+    }
+    if mount.attrs.set & libc::MS_RDONLY != 0 {
+        let attrs = MountAttrs { set: libc::MS_RDONLY, clear: 0 };
+        steps.push(step(mount, MountAction::Remount { attrs }));
+    }
+}
