@@ -1,5 +1,7 @@
 //! The plan: what `create` will do, as data.
 
+pub mod cgroup;
+
 use serde::Serialize;
 
 /// What `create` will do, section by section. Prints as text (`Display`) and serialises.
