@@ -1,0 +1,257 @@
+//! Making the directories and writing the limits.
+
+use super::files::{self, ControlFile};
+use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, processes_below, remove};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::cgroup::{CgroupWrite, IfAbsent};
+use nix::errno::Errno;
+use nix::sys::stat::Mode;
+use std::path::{Path, PathBuf};
+
+/// How often a directory is made again that somebody removes between its making and that of the one in it.
+const RACES: usize = 8;
+
+/// What [`Cgroup::create`] has made.
+#[derive(Debug)]
+#[must_use = "what was made has to be recorded or undone"]
+pub struct Made {
+    cgroup: Cgroup,
+    /// In the order of their making.
+    directories: Vec<PathBuf>,
+}
+
+impl Made {
+    /// The cgroups in effect, to record: what was chosen, or [`CgroupPaths::Unmanaged`] for a caller without the right
+    /// to make any.
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
+    }
+
+    /// The directories made, in order: the container's own and those above them that did not exist.
+    pub fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// Removes what was made and nothing else, a directory above only if nothing else is in it by now. Processes must
+    /// be gone or going: see [`Cgroup::remove`] for how long it waits.
+    ///
+    /// # Errors
+    /// One of the container's own directories cannot be removed.
+    pub fn undo(self) -> Result<()> {
+        let own: Vec<PathBuf> = self.cgroup.paths.directories().map(CgroupDirectory::absolute).collect();
+        let mut result = Ok(());
+        for directory in self.directories.iter().rev() {
+            if own.contains(directory) {
+                result = result.and(remove::tree(directory));
+            } else {
+                // Another container may have moved in meanwhile: the directory is theirs then.
+                let _ = std::fs::remove_dir(directory);
+            }
+        }
+        result
+    }
+}
+
+impl Cgroup {
+    /// Makes the directories, and writes the limits and device rules of `plan`, the one this was
+    /// [chosen](Self::chosen) from. If anything fails, what was made is removed again.
+    ///
+    /// # Errors
+    /// The kernel refuses a limit: the error names the element of the configuration. A cgroup of that path exists and
+    /// has processes in it, or is frozen: [`ErrorKind::InvalidConfig`] for `linux.cgroupsPath`.
+    pub fn create(&self, plan: &CgroupPlan) -> Result<Made> {
+        let mut made = Made { cgroup: self.clone(), directories: Vec::new() };
+        match make_all(plan, &mut made) {
+            Ok(()) => Ok(made),
+            Err(error) if may_do_without(plan, &error) => {
+                made.undo()?;
+                let cgroup = Cgroup { driver: self.driver, paths: CgroupPaths::Unmanaged };
+                Ok(Made { cgroup, directories: Vec::new() })
+            }
+            // The first fault is the one to tell.
+            Err(error) => {
+                let _ = made.undo();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A caller who is not root has often no right to make cgroups. Without a path or a limit in the configuration there is
+/// no need of them.
+fn may_do_without(plan: &CgroupPlan, error: &Error) -> bool {
+    let refused = [Errno::EACCES, Errno::EPERM, Errno::EROFS].iter().any(|&e| error.errno() == Some(e as i32));
+    let limited = plan.writes.iter().any(|write| write.location != "linux.resources.devices");
+    refused && plan.default_path && !limited && (!nix::unistd::geteuid().is_root() || in_user_namespace())
+}
+
+/// Whether the caller is in a user namespace other than the first, which maps all ids.
+pub(super) fn in_user_namespace() -> bool {
+    files::read(Path::new("/proc/self/uid_map")).is_ok_and(|map| {
+        let fields: Vec<&str> = map.split_whitespace().collect();
+        fields != ["0", "0", "4294967295"]
+    })
+}
+
+fn make_all(plan: &CgroupPlan, made: &mut Made) -> Result<()> {
+    let cgroup = made.cgroup.clone();
+    for directory in cgroup.paths.directories() {
+        let known = made.directories.len();
+        make_directory(directory, &mut made.directories)?;
+        if directory.controllers.iter().any(|name| name == "cpuset") {
+            inherit_cpuset(directory, made.directories.get(known..).unwrap_or_default())?;
+        }
+    }
+    let enabling = match cgroup.paths.unified() {
+        Some(unified) if !plan.enable.is_empty() => enable(unified, &plan.enable),
+        _ => Ok(()),
+    };
+    let own: Vec<PathBuf> = cgroup.paths.directories().map(CgroupDirectory::absolute).collect();
+    write_all(&own, &plan.writes, enabling)?;
+    if let CgroupPaths::V2 { directory } = &cgroup.paths {
+        devices::attach(&directory.absolute(), &plan.devices)?;
+    }
+    Ok(())
+}
+
+/// Makes the container's directory in one hierarchy and the missing ones above it.
+fn make_directory(directory: &CgroupDirectory, made: &mut Vec<PathBuf>) -> Result<()> {
+    let path = directory.absolute();
+    let fault = |path: &Path, e: Errno| Error::os(format!("mkdir {}", path.display()), e).at("linux.cgroupsPath");
+    for _ in 0..RACES {
+        match mkdir(&path) {
+            Ok(()) => {
+                made.push(path);
+                return Ok(());
+            }
+            Err(Errno::EEXIST) => return may_be_taken_over(&path),
+            Err(Errno::ENOENT) => make_above(directory, made).map_err(|(path, e)| fault(&path, e))?,
+            Err(e) => return Err(fault(&path, e)),
+        }
+    }
+    Err(fault(&path, Errno::ENOENT))
+}
+
+fn mkdir(path: &Path) -> Result<(), Errno> {
+    nix::unistd::mkdir(path, Mode::from_bits_truncate(0o755))
+}
+
+/// Makes the directories between the mount point and the container's.
+fn make_above(directory: &CgroupDirectory, made: &mut Vec<PathBuf>) -> Result<(), (PathBuf, Errno)> {
+    for path in above(directory) {
+        match mkdir(&path) {
+            Ok(()) if !made.contains(&path) => made.push(path),
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(e) => return Err((path, e)),
+        }
+    }
+    Ok(())
+}
+
+/// The directories between the mount point and the container's, from the top.
+fn above(directory: &CgroupDirectory) -> Vec<PathBuf> {
+    let root = Path::new(&directory.mount_point);
+    let own = directory.absolute();
+    let mut above: Vec<PathBuf> =
+        own.ancestors().skip(1).take_while(|path| *path != root).map(Path::to_owned).collect();
+    above.reverse();
+    above
+}
+
+/// An existing cgroup is used if nobody else uses it: to remove the container would be to kill what is in it.
+fn may_be_taken_over(path: &Path) -> Result<()> {
+    let inside = processes_below(path)?.len();
+    if inside > 0 {
+        let text = format!("container's cgroup is not empty: {inside} process(es) found in {}", path.display());
+        return Err(Error::config("linux.cgroupsPath", text));
+    }
+    if super::freeze::directory_is_frozen(path)? {
+        let text = format!("container's cgroup unexpectedly frozen: {}", path.display());
+        return Err(Error::config("linux.cgroupsPath", text));
+    }
+    Ok(())
+}
+
+/// A new version 1 cpuset has neither processors nor memory, and no process can join it: it gets its parent's, level by
+/// level; the container's own are written over them.
+fn inherit_cpuset(directory: &CgroupDirectory, made: &[PathBuf]) -> Result<()> {
+    let own = directory.absolute();
+    let existing = (!made.contains(&own)).then_some(&own);
+    for path in made.iter().chain(existing) {
+        let Some(parent) = path.parent() else { continue };
+        for name in ["cpuset.cpus", "cpuset.mems"] {
+            let (from, to) = (parent.join(name), path.join(name));
+            if Some(path) == existing && files::read(&to).is_ok_and(|list| !list.trim().is_empty()) {
+                continue;
+            }
+            let list = files::read(&from).map_err(|e| Error::os(format!("read {}", from.display()), e))?;
+            let list = list.trim();
+            files::write(&to, list).map_err(|e| Error::os(format!("write {list} to {}", to.display()), e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Enables controllers for the container's directory in all above it. Whether that succeeded shows when a limit is
+/// written; the first real fault is kept for the message then. A controller that is not there at all is ENOENT.
+fn enable(directory: &CgroupDirectory, controllers: &[String]) -> Result<()> {
+    let mut result = Ok(());
+    for path in std::iter::once(PathBuf::from(&directory.mount_point)).chain(above(directory)) {
+        let control = path.join("cgroup.subtree_control");
+        let outcomes = match ControlFile::open(&control) {
+            Ok(file) => controllers.iter().map(|name| (name.as_str(), file.put(&format!("+{name}")))).collect(),
+            Err(e) => vec![("controllers", Err(e))],
+        };
+        for (name, outcome) in outcomes {
+            match outcome {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(e) => result = result.and(Err(Error::os(format!("enable {name} in {}", control.display()), e))),
+            }
+        }
+    }
+    result
+}
+
+/// Writes the limits in order, opening a file once for values that follow each other.
+fn write_all(own: &[PathBuf], writes: &[CgroupWrite], enabling: Result<()>) -> Result<()> {
+    let mut enabling = enabling.err();
+    let same = |a: &CgroupWrite, b: &CgroupWrite| a.directory == b.directory && a.file == b.file;
+    for group in writes.chunk_by(same) {
+        let Some((directory, first)) = group.first().and_then(|first| Some((own.get(first.directory)?, first))) else {
+            continue;
+        };
+        let path = directory.join(&first.file);
+        let outcome = match ControlFile::open(&path) {
+            Ok(file) => group.iter().try_for_each(|write| file.put(&write.value).map_err(|e| (write, e))),
+            Err(e) => Err((first, e)),
+        };
+        let Err((write, e)) = outcome else { continue };
+        match (&write.if_absent, e) {
+            (IfAbsent::Skip, Errno::ENOENT) => {}
+            (IfAbsent::Write { file, value }, Errno::ENOENT) => {
+                let path = directory.join(file);
+                files::write(&path, value).map_err(|e| limit_fault(&path, value, e, enabling.take(), write))?;
+            }
+            _ if write.location == "linux.resources.devices" && e == Errno::EPERM && in_user_namespace() => {}
+            _ => return Err(limit_fault(&path, &write.value, e, enabling.take(), write)),
+        }
+    }
+    Ok(())
+}
+
+fn limit_fault(path: &Path, value: &str, e: Errno, enabling: Option<Error>, write: &CgroupWrite) -> Error {
+    let error = Error::os(format!("write {value:?} to {}", path.display()), e);
+    let error = match (e, enabling) {
+        (Errno::ENOENT, enabling) => {
+            let controller = write.file.split('.').next().unwrap_or_default();
+            let text = format!("cgroup controller {controller} is not available: there is no {}", path.display());
+            let error = Error::new(ErrorKind::Unsupported, text);
+            match enabling {
+                Some(cause) => error.because(cause),
+                None => error,
+            }
+        }
+        _ => error,
+    };
+    error.at(&write.location)
+}

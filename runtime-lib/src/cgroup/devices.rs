@@ -1,0 +1,130 @@
+//! Version 2's device rules: an eBPF program that the kernel asks at every open and mknod of a device
+//! (cgroup-v2.rst, *Device controller*).
+//!
+//! The program gets `struct bpf_cgroup_dev_ctx {u32 access_type; u32 major; u32 minor}`, where the low half of
+//! `access_type` is the type and the high half the accesses asked for; it returns 1 to allow and 0 to deny. Each exception
+//! of the policy is a block that falls through to the next when it does not match.
+
+use super::create::in_user_namespace;
+use super::files;
+use crate::error::{Error, Result};
+use crate::plan::cgroup::{Access, DevicePolicy, DeviceRule, DeviceType};
+use crate::sys::bpf::{self, Instruction};
+use nix::errno::Errno;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Registers: r0 is the result, r1 the context and afterwards free, r2 the type, r3 the accesses, r4 and r5 the numbers.
+const RESULT: u8 = 0;
+const CONTEXT: u8 = 1;
+const SCRATCH: u8 = 1;
+const KIND: u8 = 2;
+const ACCESS: u8 = 3;
+const MAJOR: u8 = 4;
+const MINOR: u8 = 5;
+
+/// Opcodes of `linux/bpf_common.h` and `linux/bpf.h`.
+const LOAD_WORD: u8 = 0x61; // BPF_LDX | BPF_MEM | BPF_W
+const MOVE_CONSTANT: u8 = 0xb4; // BPF_ALU | BPF_MOV | BPF_K
+const MOVE_REGISTER: u8 = 0xbc; // BPF_ALU | BPF_MOV | BPF_X
+const AND_CONSTANT: u8 = 0x54; // BPF_ALU | BPF_AND | BPF_K
+const SHIFT_RIGHT: u8 = 0x74; // BPF_ALU | BPF_RSH | BPF_K
+const JUMP_UNEQUAL: u8 = 0x56; // BPF_JMP32 | BPF_JNE | BPF_K
+const JUMP_EQUAL: u8 = 0x16; // BPF_JMP32 | BPF_JEQ | BPF_K
+const EXIT: u8 = 0x95; // BPF_JMP | BPF_EXIT
+
+/// `BPF_DEVCG_*`.
+const DEVICE_BLOCK: i32 = 1;
+const DEVICE_CHAR: i32 = 2;
+const ACCESS_MKNOD: i32 = 1;
+const ACCESS_READ: i32 = 2;
+const ACCESS_WRITE: i32 = 4;
+
+/// Carries out the policy for the cgroup in `directory`. A policy that denies nothing needs no program. A caller in a
+/// user namespace may not load one: it goes without, as with runc, because it cannot make device nodes either.
+pub(super) fn attach(directory: &Path, policy: &DevicePolicy) -> Result<()> {
+    if !policy.denies_something() {
+        return Ok(());
+    }
+    let fault = |call: &str, e: Errno| Error::os(call, e).at("linux.resources.devices");
+    let loaded = match bpf::load_device_program(&program(policy)) {
+        Err(Errno::EPERM) if in_user_namespace() => return Ok(()),
+        result => result.map_err(|e| fault("load the eBPF device program", e))?,
+    };
+    let cgroup = files::open_directory(directory).map_err(|e| fault(&format!("open {}", directory.display()), e))?;
+    bpf::attach_device_program(loaded.as_fd(), cgroup.as_fd())
+        .map_err(|e| fault(&format!("attach the eBPF device program to {}", directory.display()), e))
+}
+
+/// The program for a policy.
+fn program(policy: &DevicePolicy) -> Vec<Instruction> {
+    let mut program = vec![
+        instruction(LOAD_WORD, KIND, CONTEXT, 0),
+        instruction(MOVE_REGISTER, ACCESS, KIND, 0),
+        instruction(AND_CONSTANT, KIND, 0, 0xffff),
+        instruction(SHIFT_RIGHT, ACCESS, 0, 16),
+        instruction(LOAD_WORD, MAJOR, CONTEXT, 4),
+        instruction(LOAD_WORD, MINOR, CONTEXT, 8),
+    ];
+    for rule in &policy.exceptions {
+        program.extend(block(rule, policy.allow_by_default));
+    }
+    program.extend(verdict(policy.allow_by_default));
+    program
+}
+
+/// Decides, if the rule matches.
+fn block(rule: &DeviceRule, allow_by_default: bool) -> Vec<Instruction> {
+    let kind = match rule.kind {
+        DeviceType::Block => DEVICE_BLOCK,
+        DeviceType::Char => DEVICE_CHAR,
+    };
+    // Jumps lead behind the block: their offsets are known when it is complete.
+    let mut block = vec![instruction(JUMP_UNEQUAL, KIND, 0, kind)];
+    for (register, number) in [(MAJOR, rule.major), (MINOR, rule.minor)] {
+        if let Some(number) = number {
+            block.push(instruction(JUMP_UNEQUAL, register, 0, number as i32));
+        }
+    }
+    let mask = access_mask(rule.access);
+    block.push(instruction(MOVE_REGISTER, SCRATCH, ACCESS, 0));
+    if allow_by_default {
+        // Denied is any request that has one of the denied accesses.
+        block.push(instruction(AND_CONSTANT, SCRATCH, 0, mask));
+        block.push(instruction(JUMP_EQUAL, SCRATCH, 0, 0));
+    } else {
+        // Allowed is a request all of whose accesses are allowed.
+        block.push(instruction(AND_CONSTANT, SCRATCH, 0, !mask));
+        block.push(instruction(JUMP_UNEQUAL, SCRATCH, 0, 0));
+    }
+    block.extend(verdict(!allow_by_default));
+    let length = block.len();
+    for (index, instruction) in block.iter_mut().enumerate() {
+        if instruction.code == JUMP_UNEQUAL || instruction.code == JUMP_EQUAL {
+            // A block has fewer than ten instructions.
+            instruction.offset = i16::try_from(length - index - 1).unwrap_or(i16::MAX);
+        }
+    }
+    block
+}
+
+fn verdict(allow: bool) -> [Instruction; 2] {
+    [instruction(MOVE_CONSTANT, RESULT, 0, i32::from(allow)), instruction(EXIT, 0, 0, 0)]
+}
+
+fn access_mask(access: Access) -> i32 {
+    [(access.mknod, ACCESS_MKNOD), (access.read, ACCESS_READ), (access.write, ACCESS_WRITE)]
+        .iter()
+        .filter(|(held, _)| *held)
+        .map(|(_, bit)| bit)
+        .sum()
+}
+
+/// A load of the word at `operand` bytes from the source, or an operation with the constant `operand`.
+fn instruction(code: u8, destination: u8, source: u8, operand: i32) -> Instruction {
+    let registers = destination | source << 4;
+    match code {
+        LOAD_WORD => Instruction { code, registers, offset: i16::try_from(operand).unwrap_or(i16::MAX), immediate: 0 },
+        _ => Instruction { code, registers, offset: 0, immediate: operand },
+    }
+}

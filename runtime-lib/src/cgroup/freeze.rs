@@ -1,0 +1,176 @@
+//! Freezing, and killing what must not get away meanwhile.
+
+use super::{Cgroup, files, processes_below};
+use crate::error::{Error, ErrorKind, Result};
+use nix::errno::Errno;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long processes may take to stop: one in an uninterruptible sleep stops only when it wakes.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// How many times new processes are looked for that a killed one left behind.
+const ROUNDS: usize = 100;
+
+/// The directory that freezes, and how.
+enum Freezer {
+    /// `freezer.state` of version 1.
+    V1(PathBuf),
+    /// `cgroup.freeze` of version 2.
+    V2(PathBuf),
+}
+
+impl Cgroup {
+    /// Whether all processes are frozen. A cgroup that is gone, or cannot freeze, is not.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn is_frozen(&self) -> Result<bool> {
+        self.freezer().map_or(Ok(false), |freezer| freezer.is_frozen())
+    }
+
+    /// Stops all processes and waits until they have stopped, up to ten seconds; if they have not, they run on.
+    ///
+    /// # Errors
+    /// The kernel refuses, or a process does not stop in time. [`ErrorKind::Unsupported`] without a freezer.
+    pub fn freeze(&self) -> Result<()> {
+        let freezer = self.freezer_or_fault()?;
+        freezer.ask(true)?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = FIRST_PAUSE;
+        while !freezer.is_frozen()? {
+            if Instant::now() >= deadline {
+                let _ = freezer.ask(false);
+                return Err(Error::os(format!("freeze {}", freezer.directory().display()), Errno::ETIMEDOUT));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            if let Freezer::V1(_) = freezer {
+                // Version 1 can stay half frozen when processes fork meanwhile, until it is asked again.
+                freezer.ask(true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets all processes run.
+    ///
+    /// # Errors
+    /// The kernel refuses. [`ErrorKind::Unsupported`] without a freezer.
+    pub fn thaw(&self) -> Result<()> {
+        self.freezer_or_fault()?.ask(false)
+    }
+
+    /// Sends `signal` to every process in the cgroup and below, none of which can fork its way out. A container that
+    /// was frozen stays so, unless it is killed. A cgroup that is gone has no processes.
+    ///
+    /// # Errors
+    /// The processes cannot be listed, or one cannot be signalled.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        if let Some(unified) = self.paths.unified().filter(|_| signal == libc::SIGKILL) {
+            let path = unified.absolute().join("cgroup.kill");
+            // The kernel does it all at once since 5.14. Beside version 1 what is left there is looked after below.
+            let done = files::write(&path, "1").is_ok();
+            if done && self.paths.directories().count() == 1 {
+                return Ok(());
+            }
+        }
+        let Some(directory) = self.counting_directory() else { return Ok(()) };
+        let was_frozen = self.is_frozen()?;
+        // Without a freezer, or with a process that does not stop, the rounds below still catch up with forks.
+        let _ = self.freeze();
+        let result = signal_all(&directory, signal);
+        let thawed = if was_frozen && signal != libc::SIGKILL { Ok(()) } else { self.thaw_if_there() };
+        let left = result?;
+        thawed?;
+        if signal == libc::SIGKILL && left { kill_rest(&directory) } else { Ok(()) }
+    }
+
+    fn thaw_if_there(&self) -> Result<()> {
+        match self.freezer().map(|freezer| freezer.ask(false)) {
+            Some(Err(error)) if error.errno() != Some(Errno::ENOENT as i32) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn freezer(&self) -> Option<Freezer> {
+        let v1 = self.paths.of_controller("freezer").map(|(_, directory)| Freezer::V1(directory.absolute()));
+        v1.or_else(|| self.paths.unified().map(|directory| Freezer::V2(directory.absolute())))
+    }
+
+    fn freezer_or_fault(&self) -> Result<Freezer> {
+        self.freezer().ok_or_else(|| Error::new(ErrorKind::Unsupported, "this host has no cgroup freezer"))
+    }
+}
+
+impl Freezer {
+    fn directory(&self) -> &Path {
+        let (Freezer::V1(directory) | Freezer::V2(directory)) = self;
+        directory
+    }
+
+    fn ask(&self, frozen: bool) -> Result<()> {
+        let (file, value) = match (self, frozen) {
+            (Freezer::V1(_), true) => ("freezer.state", "FROZEN"),
+            (Freezer::V1(_), false) => ("freezer.state", "THAWED"),
+            (Freezer::V2(_), true) => ("cgroup.freeze", "1"),
+            (Freezer::V2(_), false) => ("cgroup.freeze", "0"),
+        };
+        let path = self.directory().join(file);
+        files::write(&path, value).map_err(|e| Error::os(format!("write {value} to {}", path.display()), e))
+    }
+
+    fn is_frozen(&self) -> Result<bool> {
+        let (file, line) = match self {
+            Freezer::V1(_) => ("freezer.state", "FROZEN"),
+            Freezer::V2(_) => ("cgroup.events", "frozen 1"),
+        };
+        let path = self.directory().join(file);
+        match files::read(&path) {
+            Ok(text) => Ok(text.lines().any(|l| l == line)),
+            Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
+            Err(e) => Err(Error::os(format!("read {}", path.display()), e)),
+        }
+    }
+}
+
+/// Whether an existing directory, of whichever hierarchy, is frozen.
+pub(super) fn directory_is_frozen(directory: &Path) -> Result<bool> {
+    Ok(Freezer::V1(directory.to_owned()).is_frozen()? || Freezer::V2(directory.to_owned()).is_frozen()?)
+}
+
+/// Signals each process once, and says whether there were any.
+fn signal_all(directory: &Path, signal: i32) -> Result<bool> {
+    let pids = processes_below(directory)?;
+    for &pid in &pids {
+        send(pid, signal)?;
+    }
+    Ok(!pids.is_empty())
+}
+
+/// SIGKILL is pending for all that were seen; what forked without a freezer is killed in further rounds. A killed
+/// process may take its time to go: that is for the removal to wait for, so the rounds end when only the known are left.
+fn kill_rest(directory: &Path) -> Result<()> {
+    let mut known = Vec::new();
+    for _ in 0..ROUNDS {
+        let pids = processes_below(directory)?;
+        let fresh: Vec<i32> = pids.iter().copied().filter(|pid| !known.contains(pid)).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        for &pid in &fresh {
+            send(pid, libc::SIGKILL)?;
+        }
+        known = pids;
+    }
+    Err(Error::new(ErrorKind::Os, format!("processes in {} fork faster than they can be killed", directory.display())))
+}
+
+/// `kill(2)` by number, since nix's type leaves the realtime signals out.
+fn send(pid: i32, signal: i32) -> Result<()> {
+    match crate::sys::kill::kill(pid, signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(e) => Err(Error::os(format!("kill {pid} with signal {signal}"), e)),
+    }
+}

@@ -1,0 +1,62 @@
+//! Taking the directories away.
+
+use super::{Cgroup, files};
+use crate::error::{Error, Result};
+use nix::errno::Errno;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a cgroup may stay busy: a killed process leaves it only when the kernel has torn it down, which takes a
+/// while for a large one.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+impl Cgroup {
+    /// Removes the container's directories and the cgroups that it made inside, the deepest first. What is gone already
+    /// is no fault. One that is still busy is tried again for up to ten seconds. Directories above are left, as by runc.
+    ///
+    /// # Errors
+    /// A directory cannot be removed, `EBUSY` while processes are in it; the others are removed all the same.
+    pub fn remove(&self) -> Result<()> {
+        let mut result = Ok(());
+        for directory in self.paths.directories() {
+            result = result.and(tree(&directory.absolute()));
+        }
+        result
+    }
+}
+
+/// Removes a cgroup and everything below it.
+pub(super) fn tree(directory: &Path) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match try_tree(directory) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EBUSY | Errno::ENOTEMPTY) if Instant::now() < deadline => {}
+            Err(e) => return Err(Error::os(format!("rmdir {}", directory.display()), e)),
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// The directory alone is tried first, which mostly is all there is.
+fn try_tree(directory: &Path) -> Result<(), Errno> {
+    let rmdir = || match std::fs::remove_dir(directory) {
+        Ok(()) => Ok(()),
+        Err(e) => match Errno::from_raw(e.raw_os_error().unwrap_or_default()) {
+            Errno::ENOENT => Ok(()),
+            e => Err(e),
+        },
+    };
+    match rmdir() {
+        Err(Errno::EBUSY | Errno::ENOTEMPTY) => {}
+        result => return result,
+    }
+    for below in files::subdirectories(directory) {
+        try_tree(&below)?;
+    }
+    rmdir()
+}

@@ -1,0 +1,194 @@
+//! The cgroup section: where the container's cgroups are, and what is written into them.
+//!
+//! Paths are chosen as runc does, so that engines find the container where they look for it; limits become writes of
+//! the kernel's files (Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst). Whether a file exists is left to the
+//! kernel on version 2, whose controllers differ from one cgroup to the next; on version 1 a hierarchy that the host
+//! lacks is refused here.
+
+mod devices;
+mod paths;
+mod v1;
+mod v2;
+
+pub use devices::{Access, DevicePolicy, DeviceRule, DeviceType};
+pub use paths::{CgroupDirectory, CgroupMount, CgroupPaths};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::HostCgroups;
+use crate::id::ContainerId;
+use crate::spec::ValidSpec;
+use oci_spec::runtime::LinuxMemory;
+use serde::{Deserialize, Serialize};
+
+/// Who makes the container's cgroups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// This library, in the cgroup file systems.
+    #[default]
+    Cgroupfs,
+    /// systemd, asked for a transient scope (`--systemd-cgroup`).
+    Systemd,
+}
+
+/// What will be done for the container's cgroups.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CgroupPlan {
+    /// Where they are.
+    pub paths: CgroupPaths,
+    /// Whether the path was left to the runtime (`linux.cgroupsPath` absent or empty). A caller without the right to
+    /// make cgroups then does without them, as long as no limit is asked for.
+    pub default_path: bool,
+    /// Version 2: the controllers that the writes need enabled in the directories above.
+    pub enable: Vec<String>,
+    /// The limits, in the order in which they are written.
+    pub writes: Vec<CgroupWrite>,
+    /// Which devices may be used. On version 1 the writes contain it; on version 2 it becomes an eBPF program.
+    pub devices: DevicePolicy,
+    /// What is ignored as runc does, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// One value for one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CgroupWrite {
+    /// Which of [`CgroupPaths::directories`].
+    pub directory: usize,
+    /// The file, such as `memory.max`.
+    pub file: String,
+    /// What is written.
+    pub value: String,
+    /// The element of the configuration that asks for it.
+    pub location: String,
+    /// What to do when the kernel has no such file.
+    #[serde(skip_serializing_if = "IfAbsent::is_failure")]
+    pub if_absent: IfAbsent,
+}
+
+/// What to do when the kernel has no file of that name in the cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IfAbsent {
+    /// The limit cannot be honoured.
+    #[default]
+    Fail,
+    /// The value is what a kernel without the file does anyway.
+    Skip,
+    /// Another file takes it.
+    Write {
+        /// Its name.
+        file: String,
+        /// What is written to it.
+        value: String,
+    },
+}
+
+impl IfAbsent {
+    fn is_failure(&self) -> bool {
+        *self == IfAbsent::Fail
+    }
+}
+
+/// Lowers `linux.cgroupsPath` and `linux.resources` for this host.
+///
+/// # Errors
+/// The path or a limit has no meaning, or the host lacks the version 1 controller for it; each names its element.
+/// [`ErrorKind::Unsupported`] for [`Driver::Systemd`].
+pub fn lower(spec: &ValidSpec, host: &HostCgroups, id: &ContainerId, choice: Driver) -> Result<CgroupPlan> {
+    if choice == Driver::Systemd {
+        let text = "systemd cgroup flag passed, but systemd support for managing cgroups is not available";
+        return Err(Error::new(ErrorKind::Unsupported, text));
+    }
+    let configured = spec.cgroups_path.as_deref().filter(|path| !path.is_empty());
+    let paths = CgroupPaths::choose(configured, host, id)?;
+    let none = oci_spec::runtime::LinuxResources::default();
+    let resources = spec.resources.as_ref().unwrap_or(&none);
+    let devices = DevicePolicy::lower(resources.devices().as_deref().unwrap_or_default())?;
+    let mut plan = CgroupPlan {
+        default_path: configured.is_none(),
+        enable: Vec::new(),
+        writes: Vec::new(),
+        warnings: Vec::new(),
+        paths,
+        devices,
+    };
+    if resources.memory().is_some_and(|memory| memory.kernel().or(memory.kernel_tcp()).is_some()) {
+        plan.warnings.push("Kernel memory settings are ignored and will be removed".to_owned());
+    }
+    match plan.paths {
+        CgroupPaths::V2 { .. } => v2::lower(resources, &mut plan)?,
+        CgroupPaths::V1 { .. } | CgroupPaths::Hybrid { .. } => v1::lower(resources, &mut plan)?,
+        CgroupPaths::Unmanaged => {}
+    }
+    Ok(plan)
+}
+
+/// `linux.resources.memory.limit` and `.swap`, where zero counts as absent and -1 is no limit.
+#[derive(Clone, Copy)]
+struct MemoryLimits {
+    limit: Option<i64>,
+    swap: Option<i64>,
+    reservation: Option<i64>,
+}
+
+impl MemoryLimits {
+    /// What no version of the kernel's interface can express is refused for both.
+    fn of(memory: &LinuxMemory) -> Result<MemoryLimits> {
+        let positive_or_none = |value: Option<i64>, name: &str| match value {
+            Some(value) if value < -1 => {
+                Err(Error::config(format!("linux.resources.memory.{name}"), format!("invalid memory value: {value}")))
+            }
+            value => Ok(value.filter(|&value| value != 0)),
+        };
+        let limits = MemoryLimits {
+            limit: positive_or_none(memory.limit(), "limit")?,
+            swap: positive_or_none(memory.swap(), "swap")?,
+            reservation: positive_or_none(memory.reservation(), "reservation")?,
+        };
+        let fault = match (limits.limit, limits.swap) {
+            (_, None | Some(-1)) => return Ok(limits),
+            (None | Some(-1), _) => "unable to set swap limit without memory limit",
+            (Some(limit), Some(swap)) if swap < limit => "memory+swap limit should be >= memory limit",
+            _ => return Ok(limits),
+        };
+        Err(Error::config("linux.resources.memory.swap", fault))
+    }
+}
+
+/// Huge page sizes become part of a file name: only the kernel's own form is let through (CVE-2022-1708's class).
+fn checked_page_size<'a>(size: &'a str, location: &str) -> Result<&'a str> {
+    let number = size.strip_suffix("KB").or(size.strip_suffix("MB")).or(size.strip_suffix("GB"));
+    match number {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(size),
+        _ => Err(Error::config(format!("{location}.pageSize"), format!("invalid huge page size {size:?}"))
+            .hint("such as 2MB or 1GB")),
+    }
+}
+
+/// A name that goes into a line of words separated by blanks.
+fn checked_word<'a>(word: &'a str, location: &str) -> Result<&'a str> {
+    if word.is_empty() || word.bytes().any(|byte| byte.is_ascii_whitespace() || byte == 0) {
+        return Err(Error::config(location, format!("invalid name {word:?}")));
+    }
+    Ok(word)
+}
+
+/// `rdma.max`'s lines, by device name: the same on both versions.
+fn rdma_lines(resources: &oci_spec::runtime::LinuxResources) -> Result<Vec<(String, String)>> {
+    let mut lines = Vec::new();
+    for (device, limits) in resources.rdma().iter().flatten() {
+        let location = format!("linux.resources.rdma.{device}");
+        let mut line = checked_word(device, &location)?.to_owned();
+        for (name, limit) in [("hca_handle", limits.hca_handles()), ("hca_object", limits.hca_objects())] {
+            if let Some(limit) = limit {
+                line.push_str(&format!(" {name}={limit}"));
+            }
+        }
+        lines.push((location, line));
+    }
+    lines.sort();
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests;
