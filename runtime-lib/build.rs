@@ -1,2 +1,59 @@
-//! Builds the init.
-fn main() {}
+//! Builds the init: the freestanding program under `init/` that the library embeds and runs inside containers.
+//!
+//! It is compiled with the compiler that compiles the library, for the same target, and linked with the target's linker:
+//! nothing is fetched. When the target is not the host and has no linker configured, `rust-lld` of the toolchain serves.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() -> Result<(), String> {
+    let var = |name: &str| env::var(name).map_err(|error| format!("{name}: {error}"));
+    let out = PathBuf::from(var("OUT_DIR")?).join("corten-init");
+    let source = Path::new(&var("CARGO_MANIFEST_DIR")?).join("init");
+    let (target, host) = (var("TARGET")?, var("HOST")?);
+    println!("cargo::rerun-if-changed=init");
+    let mut rustc = Command::new(var("RUSTC")?);
+    rustc.arg(source.join("main.rs")).arg("-o").arg(&out).args(["--target", &target]);
+    rustc.args(["--edition", "2024", "--crate-name", "corten_init", "--crate-type", "bin", "--cap-lints", "allow"]);
+    for option in ["panic=abort", "opt-level=s", "codegen-units=1", "lto=fat", "relocation-model=static"] {
+        rustc.args(["-C", option]);
+    }
+    for option in ["strip=symbols", "debuginfo=0", "force-unwind-tables=no", "link-self-contained=no"] {
+        rustc.args(["-C", option]);
+    }
+    // One segment less to map, no padding between sections: the program stays a few pages.
+    let link = ["--build-id=none", "-znorelro", "-znoseparate-code", "--gc-sections", "-static"];
+    match linker(&target, &host) {
+        Linker::Compiler(path) => {
+            rustc.args(path.map(|path| format!("-Clinker={path}")));
+            rustc.args(["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static", "-Clink-arg=-no-pie"]);
+            rustc.args(link.map(|option| format!("-Clink-arg=-Wl,{option}")));
+        }
+        Linker::Lld => {
+            rustc.args(["-Clinker=rust-lld", "-Clinker-flavor=ld.lld"]);
+            rustc.args(link.map(|option| format!("-Clink-arg={option}")));
+        }
+    }
+    let status = rustc.status().map_err(|error| format!("run rustc: {error}"))?;
+    if !status.success() {
+        return Err(format!("the init cannot be built: {rustc:?}"));
+    }
+    println!("cargo::rustc-env=CORTEN_INIT={}", out.display());
+    Ok(())
+}
+
+enum Linker {
+    /// A C compiler that calls the linker: the one that cargo was told of, or the default.
+    Compiler(Option<String>),
+    /// The linker of the toolchain.
+    Lld,
+}
+
+fn linker(target: &str, host: &str) -> Linker {
+    match env::var("RUSTC_LINKER") {
+        Ok(path) => Linker::Compiler(Some(path)),
+        Err(_) if target == host => Linker::Compiler(None),
+        Err(_) => Linker::Lld,
+    }
+}

@@ -1,0 +1,272 @@
+//! The state directory: what exists, and what was chosen for it.
+//!
+//! `ROOT/ID/` is a container. Making the directory claims the id; `record.json` (written to a temporary name and renamed)
+//! holds what was chosen at create and never changes; `init.json` holds the first process once it is ready. Commands that
+//! change a container hold a `flock(2)` on the directory, which the kernel releases when its holder dies. A container's
+//! status is asked of the kernel every time.
+//!
+//! A create that is killed between the claim and the record leaves an empty, unlocked directory: no effect came before
+//! the record, so the next create of that id takes the directory over.
+
+mod record;
+mod state;
+
+pub(crate) use record::{InitProcess, Record};
+pub use state::{State, Status};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::ContainerId;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+const RECORD: &str = "record.json";
+const INIT: &str = "init.json";
+/// The FIFO that start writes into.
+const START: &str = "start.fifo";
+/// Where the init reports what fails after create has returned.
+const REPORT: &str = "report";
+/// Everything that may be in a container's directory.
+const FILES: [&str; 6] = [RECORD, "record.json.tmp", INIT, "init.json.tmp", START, REPORT];
+
+/// A state file is never this large.
+const FILE_LIMIT: u64 = 64 << 20;
+
+/// `/run/corten` for root, `$XDG_RUNTIME_DIR/corten` for others (`/tmp/corten-UID` without that variable).
+pub fn default_state_root() -> PathBuf {
+    let euid = nix::unistd::geteuid();
+    if euid.is_root() {
+        return PathBuf::from("/run/corten");
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) => Path::new(&dir).join("corten"),
+        None => PathBuf::from(format!("/tmp/corten-{euid}")),
+    }
+}
+
+/// A container's directory.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    path: PathBuf,
+    id: ContainerId,
+    dir: OwnedFd,
+}
+
+/// The lock of a container's directory; released when dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<OwnedFd>);
+
+fn os(what: &str, path: &Path) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::os(format!("{what} {}", path.display()), errno)
+}
+
+fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+impl Entry {
+    /// Claims `id` below `root`, which is created if it is missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`].
+    pub(crate) fn claim(root: &Path, id: &ContainerId) -> Result<(Entry, Lock)> {
+        let path = root.join(id.as_str());
+        let mode = Mode::from_bits_truncate(0o711);
+        let made = match mkdirat(nix::fcntl::AT_FDCWD, &path, mode) {
+            Err(Errno::ENOENT) => {
+                make_root(root)?;
+                mkdirat(nix::fcntl::AT_FDCWD, &path, mode)
+            }
+            made => made,
+        };
+        let exists = || Error::new(ErrorKind::AlreadyExists, format!("container with given ID already exists: {id}"));
+        match made {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(os("create", &path)(errno)),
+        }
+        let dir = match open_dir(&path) {
+            Err(Errno::ENOENT) => return Err(exists()), // just deleted: it existed when we asked
+            dir => dir.map_err(os("open", &path))?,
+        };
+        let entry = Entry { path, id: id.clone(), dir };
+        let lock = entry.try_lock()?.ok_or_else(exists)?;
+        // Ours, or left without a record by a create that was killed. Or deleted since it was opened.
+        if entry.has(RECORD) || !entry.is_current() { Err(exists()) } else { Ok((entry, lock)) }
+    }
+
+    /// Finds `id` below `root`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub(crate) fn find(root: &Path, id: &ContainerId) -> Result<Entry> {
+        let path = root.join(id.as_str());
+        match open_dir(&path) {
+            Ok(dir) => Ok(Entry { path, id: id.clone(), dir }),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
+                Err(Error::new(ErrorKind::NotFound, "container does not exist"))
+            }
+            Err(errno) => Err(os("open", &path)(errno)),
+        }
+    }
+
+    /// The ids below `root` that have a directory.
+    pub(crate) fn scan(root: &Path) -> Result<Vec<ContainerId>> {
+        let entries = match std::fs::read_dir(root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| Error::os(format!("read {}", root.display()), error))?,
+        };
+        let names = entries.filter_map(|entry| entry.ok().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())));
+        let mut ids: Vec<_> = names.filter_map(|e| ContainerId::new(e.file_name().to_str()?).ok()).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn try_lock(&self) -> Result<Option<Lock>> {
+        let dir = self.dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
+        match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Lock(lock))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(os("lock", &self.path)(errno)),
+        }
+    }
+
+    /// Waits for the lock.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        let dir = self.dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
+        loop {
+            let again = dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
+            match Flock::lock(again, FlockArg::LockExclusive) {
+                Ok(lock) => return Ok(Lock(lock)),
+                Err((_, Errno::EINTR)) => {}
+                Err((_, errno)) => return Err(os("lock", &self.path)(errno)),
+            }
+        }
+    }
+
+    /// Whether somebody works on the container now.
+    pub(crate) fn is_locked(&self) -> Result<bool> {
+        self.try_lock().map(|lock| lock.is_none())
+    }
+
+    /// Whether the directory still stands under its name.
+    fn is_current(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let opened = nix::sys::stat::fstat(&self.dir);
+        let named = std::fs::symlink_metadata(&self.path);
+        matches!((opened, named), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.dev(), b.ino()))
+    }
+
+    /// The id.
+    pub(crate) fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    fn has(&self, name: &str) -> bool {
+        nix::unistd::faccessat(&self.dir, name, nix::unistd::AccessFlags::F_OK, nix::fcntl::AtFlags::empty()).is_ok()
+    }
+
+    /// Writes a file so that it is there whole or not at all.
+    fn write<T: serde::Serialize>(&self, name: &str, content: &T) -> Result<()> {
+        let path = self.path.join(name);
+        let text = serde_json::to_vec(content).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        let temporary = format!("{name}.tmp");
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let file = openat(&self.dir, temporary.as_str(), flags, Mode::from_bits_truncate(0o600));
+        let mut file = File::from(file.map_err(os("create", &path))?);
+        file.write_all(&text).map_err(|error| Error::os(format!("write {}", path.display()), error))?;
+        renameat(&self.dir, temporary.as_str(), &self.dir, name).map_err(os("rename", &path))
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.path.join(name);
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = match openat(&self.dir, name, flags, Mode::empty()) {
+            Err(Errno::ENOENT) => return Ok(None),
+            file => File::from(file.map_err(os("open", &path))?),
+        };
+        let mut text = Vec::new();
+        let read = file.take(FILE_LIMIT).read_to_end(&mut text);
+        read.map_err(|error| Error::os(format!("read {}", path.display()), error))?;
+        let corrupt = |error| {
+            Error::new(ErrorKind::CorruptState, format!("read {}", path.display())).because(error)
+        };
+        serde_json::from_slice(&text).map(Some).map_err(corrupt)
+    }
+
+    /// Records what was chosen: before the first effect.
+    pub(crate) fn write_record(&self, record: &Record) -> Result<()> {
+        self.write(RECORD, record)
+    }
+
+    /// Records the first process: after it is ready, before it may go on.
+    pub(crate) fn write_init(&self, init: &InitProcess) -> Result<()> {
+        self.write(INIT, init)
+    }
+
+    /// What was chosen; none while it is being created, or when its create was killed right at the beginning.
+    pub(crate) fn record(&self) -> Result<Option<Record>> {
+        self.read(RECORD)
+    }
+
+    /// The first process, once it was ready.
+    pub(crate) fn init(&self) -> Result<Option<InitProcess>> {
+        self.read(INIT)
+    }
+
+    /// Makes what the init waits on: the FIFO, open for both ends so that reading blocks, and the report file.
+    pub(crate) fn make_start(&self) -> Result<(OwnedFd, OwnedFd)> {
+        let path = self.path.join(START);
+        let mode = Mode::from_bits_truncate(0o600);
+        nix::sys::stat::mknodat(&self.dir, START, nix::sys::stat::SFlag::S_IFIFO, mode, 0).map_err(os("create", &path))?;
+        let fifo = openat(&self.dir, START, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(os("open", &path))?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let report = openat(&self.dir, REPORT, flags, mode).map_err(os("create", &self.path.join(REPORT)))?;
+        Ok((fifo, report))
+    }
+
+    /// The FIFO's writing end, if an init waits at the other. Opening it disturbs nobody, and cannot succeed once the
+    /// init has executed the program: this is how "created" is told from "running".
+    pub(crate) fn open_start(&self) -> Result<Option<OwnedFd>> {
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        match openat(&self.dir, START, flags, Mode::empty()) {
+            Ok(fifo) => Ok(Some(fifo)),
+            Err(Errno::ENXIO | Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(os("open", &self.path.join(START))(errno)),
+        }
+    }
+
+    /// What the init reported after create had returned.
+    pub(crate) fn report(&self) -> Result<Vec<u8>> {
+        let path = self.path.join(REPORT);
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let file = openat(&self.dir, REPORT, flags, Mode::empty()).map_err(os("open", &path))?;
+        let mut text = Vec::new();
+        let read = File::from(file).take(4096).read_to_end(&mut text);
+        read.map_err(|error| Error::os(format!("read {}", path.display()), error)).map(|_| text)
+    }
+
+    /// Removes the directory; nothing of the container is left then.
+    pub(crate) fn remove(&self) -> Result<()> {
+        for name in FILES {
+            match unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(os("remove", &self.path.join(name))(errno)),
+            }
+        }
+        match unlinkat(nix::fcntl::AT_FDCWD, &self.path, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(os("remove", &self.path)(errno)),
+        }
+    }
+}
+
+fn make_root(root: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(root);
+    made.map_err(|error| Error::os(format!("create {}", root.display()), error))
+}

@@ -1,0 +1,121 @@
+//! A container's state as commands print it.
+
+use super::{Entry, Record};
+use crate::error::{Error, ErrorKind, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A container's status, see the runtime specification's *State*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Being created.
+    Creating,
+    /// Created and waiting for start.
+    Created,
+    /// The program runs.
+    Running,
+    /// The program runs, frozen.
+    Paused,
+    /// The first process has ended.
+    Stopped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        })
+    }
+}
+
+/// A container's state in the form of `runc state`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// The version of the specification the bundle states.
+    pub oci_version: String,
+    /// The id.
+    pub id: String,
+    /// The first process, 0 when stopped.
+    pub pid: i32,
+    /// The status.
+    pub status: Status,
+    /// The bundle directory.
+    pub bundle: String,
+    /// The root file system.
+    pub rootfs: String,
+    /// When it was created, RFC 3339 in UTC with nanoseconds.
+    pub created: String,
+    /// The container's annotations.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The name of the user who created it, empty if unknown.
+    pub owner: String,
+}
+
+/// What the kernel says of a container now.
+pub(crate) struct Now {
+    pub(crate) status: Status,
+    pub(crate) pid: i32,
+    pub(crate) pidfd: Option<std::os::fd::OwnedFd>,
+}
+
+impl Entry {
+    /// Asks the kernel for the container's status.
+    pub(crate) fn now(&self, record: Option<&Record>) -> Result<Now> {
+        let (init, record) = match (self.init()?, record) {
+            (Some(init), Some(record)) => (init, record),
+            // No first process yet: somebody is at work, or was killed at it.
+            _ => {
+                let status = if self.is_locked()? { Status::Creating } else { Status::Stopped };
+                return Ok(Now { status, pid: 0, pidfd: None });
+            }
+        };
+        let Some(pidfd) = init.open()? else {
+            return Ok(Now { status: Status::Stopped, pid: 0, pidfd: None });
+        };
+        let status = if self.open_start()?.is_some() {
+            Status::Created
+        } else if record.cgroup.is_frozen()? {
+            Status::Paused
+        } else {
+            Status::Running
+        };
+        Ok(Now { status, pid: init.pid, pidfd: Some(pidfd) })
+    }
+
+    /// The state to print.
+    pub(crate) fn state(&self) -> Result<State> {
+        let record = self.record()?;
+        let now = self.now(record.as_ref())?;
+        let Some(record) = record else {
+            let text = format!("container {} is being created, or its creation was cut off", self.id());
+            return Err(Error::new(ErrorKind::NotFound, text).hint("delete --force removes what is left"));
+        };
+        Ok(State {
+            oci_version: record.oci_version,
+            id: record.id.into(),
+            pid: now.pid,
+            status: now.status,
+            bundle: record.bundle,
+            rootfs: record.rootfs,
+            created: record.created,
+            annotations: record.annotations,
+            owner: user_name(record.owner),
+        })
+    }
+}
+
+/// The name of a user in /etc/passwd. No NSS: a library must not load modules into its caller.
+fn user_name(uid: u32) -> String {
+    let uid = uid.to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid));
+    line.and_then(|line| line.split(':').next()).unwrap_or_default().to_owned()
+}

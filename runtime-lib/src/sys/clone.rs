@@ -1,0 +1,234 @@
+//! Starting the init without forking the caller.
+//!
+//! The child shares the caller's memory (`CLONE_VM`) for the few system calls until it executes the init, on a stack of
+//! its own, while the calling thread waits (`CLONE_VFORK`). So the cost does not grow with the caller's memory, no page
+//! of it is ever copied into the container, and no lock that another thread holds can be waited for: the child runs
+//! nothing but the system calls below.
+
+use nix::errno::Errno;
+use std::ffi::{CStr, c_char, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// A child process and a descriptor of it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    /// Its pid in the caller's pid namespace.
+    pub(crate) pid: i32,
+    /// Its pidfd.
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// What to execute in the child.
+pub(crate) struct Exec<'a> {
+    /// The program file.
+    pub(crate) program: BorrowedFd<'a>,
+    /// Its arguments, a null pointer at the end.
+    pub(crate) args: &'a [*const c_char],
+    /// The one descriptor the program gets besides stdio.
+    pub(crate) inherit: BorrowedFd<'a>,
+}
+
+#[repr(C)]
+struct Shared {
+    program: RawFd,
+    args: *const *const c_char,
+    env: *const *const c_char,
+    inherit: RawFd,
+    /// The errno of the exec, 0 while it has not failed.
+    failure: AtomicI32,
+}
+
+#[repr(C)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+const STACK: usize = 16 << 10;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Starts `exec` in a child in the new namespaces that `flags` (`CLONE_NEW*`) name, in `cgroup` if given.
+///
+/// # Errors
+/// The clone, or the exec in the child; no child is left then.
+pub(crate) fn spawn(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>) -> Result<Child, Errno> {
+    let null: *const c_char = std::ptr::null();
+    if exec.args.last() != Some(&null) {
+        return Err(Errno::EINVAL);
+    }
+    let shared = Shared {
+        program: exec.program.as_raw_fd(),
+        args: exec.args.as_ptr(),
+        env: &null,
+        inherit: exec.inherit.as_raw_fd(),
+        failure: AtomicI32::new(0),
+    };
+    let mut stack = vec![0u128; STACK / size_of::<u128>()];
+    let mut pidfd: RawFd = -1;
+    let into = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
+    let fixed = (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD).unsigned_abs();
+    let args = CloneArgs {
+        flags: flags | u64::from(fixed) | into,
+        pidfd: (&raw mut pidfd) as u64,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: libc::SIGCHLD.unsigned_abs().into(),
+        stack: stack.as_mut_ptr() as u64,
+        stack_size: (stack.len() * size_of::<u128>()) as u64,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd().unsigned_abs().into()),
+    };
+    let blocked = BlockedSignals::all();
+    // SAFETY: `args` describes a stack that lives, like `shared` and what it points to, until this call returns, which
+    // CLONE_VFORK delays until the child has executed the program or ended. The child calls only `child_main`.
+    let result = unsafe { clone3(&args, child_main, (&raw const shared).cast()) };
+    drop(blocked);
+    if result < 0 {
+        return Err(Errno::from_raw(-result as i32));
+    }
+    // SAFETY: the kernel stored a new descriptor that nothing else knows.
+    let child = Child { pid: result as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } };
+    match shared.failure.load(Ordering::Acquire) {
+        0 => Ok(child),
+        errno => {
+            let _ = super::pidfd::wait(&child.pidfd);
+            Err(Errno::from_raw(errno))
+        }
+    }
+}
+
+/// Runs in the child. Raw system calls only: libc's wrappers would write the caller's errno.
+extern "C" fn child_main(shared: *const c_void) -> ! {
+    // SAFETY: `spawn` passes a `Shared` that lives until this child has executed or ended.
+    let shared = unsafe { &*shared.cast::<Shared>() };
+    const EMPTY: &CStr = c"";
+    // SAFETY: F_SETFD without flags on the child's own copy of the descriptor table; execveat with strings and vectors
+    // that `spawn` checked to be terminated.
+    let result = unsafe {
+        syscall(libc::SYS_fcntl, [shared.inherit as usize, libc::F_SETFD as usize, 0, 0, 0]);
+        let path = EMPTY.as_ptr() as usize;
+        let flags = libc::AT_EMPTY_PATH as usize;
+        syscall(libc::SYS_execveat, [shared.program as usize, path, shared.args as usize, shared.env as usize, flags])
+    };
+    shared.failure.store(-result as i32, Ordering::Release);
+    loop {
+        // SAFETY: ends this process; nothing of it has to be unwound.
+        unsafe { syscall(libc::SYS_exit_group, [127, 0, 0, 0, 0]) };
+    }
+}
+
+/// Blocks every signal of the calling thread until dropped: a handler must not run in the child, in shared memory.
+struct BlockedSignals(nix::sys::signal::SigSet);
+
+impl BlockedSignals {
+    fn all() -> BlockedSignals {
+        use nix::sys::signal::{SigSet, SigmaskHow};
+        BlockedSignals(SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap_or_else(|_| SigSet::empty()))
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        let _ = self.0.thread_set_mask();
+    }
+}
+
+/// `clone3(2)` into `child(arg)` on the stack that `args` names; a pid, or a negative errno.
+///
+/// # Safety
+/// The stack must be unused and live as long as the child does in this memory; `child` must not return.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone3(args: &CloneArgs, child: extern "C" fn(*const c_void) -> !, arg: *const c_void) -> isize {
+    let result: isize;
+    // SAFETY: the caller vouches for the stack. In the child only registers are used before the call; the kernel set
+    // its stack pointer to the 16-byte aligned end of the stack, as a call instruction expects.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r9",
+            "call r8",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 as isize => result,
+            in("rdi") args,
+            in("rsi") size_of::<CloneArgs>(),
+            in("r8") child,
+            in("r9") arg,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result
+}
+
+/// `clone3(2)` into `child(arg)` on the stack that `args` names; a pid, or a negative errno.
+///
+/// # Safety
+/// The stack must be unused and live as long as the child does in this memory; `child` must not return.
+#[cfg(target_arch = "aarch64")]
+unsafe fn clone3(args: &CloneArgs, child: extern "C" fn(*const c_void) -> !, arg: *const c_void) -> isize {
+    let result: isize;
+    // SAFETY: the caller vouches for the stack. In the child only registers are used before the branch; the kernel set
+    // its stack pointer to the 16-byte aligned end of the stack.
+    unsafe {
+        std::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "mov x0, x10",
+            "blr x9",
+            "brk #1",
+            "2:",
+            in("x8") libc::SYS_clone3,
+            inlateout("x0") args => result,
+            in("x1") size_of::<CloneArgs>(),
+            in("x9") child,
+            in("x10") arg,
+        );
+    }
+    result
+}
+
+/// # Safety
+/// The arguments must be valid for the call.
+#[cfg(target_arch = "x86_64")]
+unsafe fn syscall(number: i64, args: [usize; 5]) -> isize {
+    let result: isize;
+    let [a, b, c, d, e] = args;
+    // SAFETY: the caller vouches for the arguments; the kernel preserves all registers but rax, rcx and r11.
+    unsafe {
+        std::arch::asm!("syscall", inlateout("rax") number as isize => result, in("rdi") a, in("rsi") b, in("rdx") c,
+            in("r10") d, in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// # Safety
+/// The arguments must be valid for the call.
+#[cfg(target_arch = "aarch64")]
+unsafe fn syscall(number: i64, args: [usize; 5]) -> isize {
+    let result: isize;
+    let [a, b, c, d, e] = args;
+    // SAFETY: the caller vouches for the arguments; the kernel preserves all registers but x0.
+    unsafe {
+        std::arch::asm!("svc 0", in("x8") number, inlateout("x0") a => result, in("x1") b, in("x2") c, in("x3") d,
+            in("x4") e, options(nostack));
+    }
+    result
+}
