@@ -106,7 +106,8 @@ fn every_word_of_the_schema_is_known() {
     };
     let (action, arch) = ("SCMP_ACT_ALLOW", "SCMP_ARCH_X86");
     let (flag, op) = ("SECCOMP_FILTER_FLAG_LOG", "SCMP_CMP_EQ");
-    let build: [(&str, &dyn Fn(&str) -> Value); 6] = [
+    type Build<'a> = &'a dyn Fn(&str) -> Value;
+    let build: [(&str, Build<'_>); 6] = [
         ("NamespaceType", &|word| {
             let ids = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
             json!({"namespaces": [{"type": word}], "uidMappings": ids, "gidMappings": ids})

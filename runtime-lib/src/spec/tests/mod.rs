@@ -332,7 +332,7 @@ fn sysctls_belong_to_a_namespace_of_the_container() {
 }
 
 #[test]
-fn paths_devices_and_hooks() {
+fn paths_and_devices() {
     check(
         &[("/linux/maskedPaths", json!(["/a", "b", ""])), ("/linux/readonlyPaths", json!(["c\0"]))],
         &[
@@ -373,7 +373,10 @@ fn paths_devices_and_hooks() {
     check(&device(json!({"path": "/x", "type": "a"})), &[r#"linux.devices[0].type: invalid device type "a""#]);
     check(&device(json!({"path": "/x", "type": "x"})), &[r#"linux.devices[0].type: unknown device type "x""#]);
     check(&device(json!({"path": "/x"})), &["linux.devices[0].type: is missing"]);
+}
 
+#[test]
+fn hooks() {
     let spec = valid(&[(
         "/hooks",
         json!({"prestart": [{"path": "/h", "args": [], "timeout": 3}], "poststop": [{"path": "/i", "args": ["j"]}]}),
