@@ -110,13 +110,12 @@ pub fn validate(spec: Spec) -> Result<ValidSpec> {
 /// Every fault of a `config.json`: first the elements of a wrong type, then those without a valid meaning, in the order
 /// of [`ValidSpec`]. Empty when [`parse`] accepts it.
 pub fn faults(text: &[u8]) -> Vec<Error> {
-    let (spec, mut misread) = match read::read_all(text) {
-        Ok(read) => read,
-        Err(fault) => return vec![fault.into()],
-    };
-    let mut faults = Faults::default();
-    meaning(spec, &mut faults);
-    misread.extend(faults.into_found());
+    let (spec, mut misread) = read::read_all(text);
+    if let Some(spec) = spec {
+        let mut faults = Faults::default();
+        meaning(spec, &mut faults);
+        misread.extend(faults.into_found());
+    }
     misread.into_found().into_iter().map(Error::from).collect()
 }
 

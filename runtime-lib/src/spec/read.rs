@@ -5,7 +5,8 @@
 //! the configuration, and, to find all faults at once, taken out before another try.
 //!
 //! The second reading is also more lenient, as the Go types are that all engines write with: `null` is as good as an
-//! absent element, the last of repeated elements counts, and `process.user` may be left out.
+//! absent element, the last of repeated elements counts, `process.user` may be left out, and the sections of other
+//! platforms may hold anything.
 
 use super::fault::Fault;
 use crate::error::Result;
@@ -15,6 +16,10 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+/// What runtimes for Linux leave unread: the sections of other platforms, and two that the crate's `Spec` has but no
+/// specification ever had.
+const IGNORED: [&str; 6] = ["solaris", "windows", "vm", "zos", "uidMappings", "gidMappings"];
 
 /// After this many wrong types the rest of the file is not worth reading.
 const MOST_FAULTS: usize = 200;
@@ -27,21 +32,26 @@ pub(super) fn read(text: &[u8]) -> Result<Spec> {
     }
 }
 
-/// Reads what can be read of `text`, along with what cannot.
-pub(super) fn read_all(text: &[u8]) -> Result<(Spec, Misread), Fault> {
+/// Reads what can be read of `text`, along with what cannot; nothing when it is not JSON or too little is left.
+pub(super) fn read_all(text: &[u8]) -> (Option<Spec>, Misread) {
     let mut misread = Misread::default();
-    let mut tree = match serde_json::from_slice(text) {
-        Ok(spec) => return Ok((spec, misread)),
-        Err(_) => tree(text)?,
+    if let Ok(spec) = serde_json::from_slice(text) {
+        return (Some(spec), misread);
+    }
+    let mut tree = match tree(text) {
+        Ok(tree) => tree,
+        Err(fault) => {
+            misread.add(fault);
+            return (None, misread);
+        }
     };
     loop {
         match attempt(&tree) {
-            Ok(spec) => return Ok((spec, misread)),
+            Ok(spec) => return (Some(spec), misread),
             Err(failure) => {
-                let place = failure.place.clone();
                 misread.add(failure.fault);
-                if misread.tries >= MOST_FAULTS || !misread.take_out(&mut tree, &place) {
-                    return misread.found.into_iter().next().map_or_else(|| Err(whole("cannot be read")), Err);
+                if misread.found.len() >= MOST_FAULTS || !misread.take_out(&mut tree, &failure.place) {
+                    return (None, misread);
                 }
             }
         }
@@ -55,6 +65,9 @@ fn whole(message: impl Into<String>) -> Fault {
 fn tree(text: &[u8]) -> Result<Value, Fault> {
     let mut tree: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
     drop_nulls(&mut tree);
+    if let Value::Object(members) = &mut tree {
+        members.retain(|name, _| !IGNORED.contains(&name.as_str()));
+    }
     if let Some(Value::Object(process)) = tree.get_mut("process") {
         process.entry("user").or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
@@ -210,14 +223,14 @@ pub(super) struct Misread {
     found: Vec<Fault>,
     /// For each array, by its location in the original: the original places of the items taken out.
     taken_out: BTreeMap<String, Vec<usize>>,
-    tries: usize,
 }
 
 impl Misread {
     /// Adds the faults that were found in what was left of the document.
     pub(super) fn extend(&mut self, faults: Vec<Fault>) {
+        let misread = self.found.len();
         for fault in faults {
-            self.add(fault);
+            self.add_unless_following(fault, misread);
         }
     }
 
@@ -226,22 +239,24 @@ impl Misread {
         self.found
     }
 
-    /// Records a fault, unless it only follows from one that is known: an element that was taken out is missing.
     fn add(&mut self, fault: Fault) {
+        self.add_unless_following(fault, self.found.len());
+    }
+
+    /// Records a fault, unless it only follows from one of the first `misread`: what was taken out is then missing.
+    fn add_unless_following(&mut self, fault: Fault, misread: usize) {
         let location = self.original(&fault.location);
         let follows = |known: &Fault| {
-            location
-                .strip_prefix(known.location.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            let rest = location.strip_prefix(known.location.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        if self.tries == 0 || !self.found.iter().take(self.tries).any(follows) {
+        if !self.found.iter().take(misread).any(follows) {
             self.found.push(Fault { location, message: fault.message });
         }
     }
 
     /// Takes the value at `place` out of the tree, or the one that lacks it. False when that would be everything.
     fn take_out(&mut self, tree: &mut Value, place: &[Step]) -> bool {
-        self.tries += 1;
         let Some((last, parents)) = place.split_last() else { return false };
         let Some(parent) = find_mut(tree, parents) else { return false };
         match (last, parent) {

@@ -1,0 +1,226 @@
+use super::*;
+
+#[track_caller]
+fn unreadable(text: &[u8], expected: &str) {
+    assert_eq!(parse(text).unwrap_err().to_string(), expected);
+    assert_eq!(faults(text).iter().map(Error::to_string).collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn broken_json_has_a_line_and_a_column() {
+    unreadable(b"{]", "config.json: key must be a string at line 1 column 2");
+    unreadable(b"", "config.json: EOF while parsing a value at line 1 column 0");
+    unreadable(b"{\n\"a\":\n}", "config.json: expected value at line 3 column 1");
+    unreadable(b"5", "config.json: expected an object, found 5");
+    unreadable(b"{} x", "config.json: trailing characters at line 1 column 4");
+    let deep = "[".repeat(100_000);
+    assert_eq!(parse(deep.as_bytes()).unwrap_err().location(), Some("config.json"));
+    assert_eq!(parse(b"{\"hostname\": \"\xff\"}").unwrap_err().location(), Some("config.json"));
+}
+
+#[test]
+fn wrong_types_are_told_in_words_of_json() {
+    check(&[("/process/args", json!("sh"))], &[r#"process.args: expected an array, found "sh""#]);
+    check(&[("/mounts", json!({"a": 1}))], &["mounts: expected an array, found an object"]);
+    check(&[("/process", json!([]))], &["process: expected an object, found an array"]);
+    check(
+        &[("/linux", json!("x")), ("/hostname", json!("")), ("/mounts", json!([]))],
+        &["linux: expected an object, found \"x\""],
+    );
+    check(&[("/process/terminal", json!("yes"))], &[r#"process.terminal: expected a boolean, found "yes""#]);
+    check(&[("/process/cwd", json!(5))], &["process.cwd: expected a string, found 5"]);
+    check(&[("/annotations", json!({"a.b": 5}))], &[r#"annotations["a.b"]: expected a string, found 5"#]);
+    check(&[("/annotations", json!({"a": [5]}))], &["annotations.a: expected a string, found an array"]);
+    let long = "x".repeat(1000);
+    let shown = format!("process.args: expected an array, found \"{}…", "x".repeat(79));
+    check(&[("/process/args", json!(long))], &[&shown]);
+    check(
+        &[("/root", json!(1)), ("/process", json!(2))],
+        &["process: expected an object, found 2", "root: expected an object, found 1"],
+    );
+}
+
+#[test]
+fn unknown_words_of_the_system_call_filter() {
+    let filter = |filter: Value| [("/linux/seccomp", filter)];
+    check(
+        &filter(json!({"defaultAction": "SCMP_ACT_FOO", "architectures": ["SCMP_ARCH_FOO"]})),
+        &[
+            r#"linux.seccomp.architectures[0]: unknown architecture "SCMP_ARCH_FOO""#,
+            r#"linux.seccomp.defaultAction: unknown seccomp action "SCMP_ACT_FOO""#,
+        ],
+    );
+    let call = |action: &str, op: &str| json!({"names": ["a"], "action": action, "args": [{"index": 0, "value": 1, "op": op}]});
+    check(
+        &filter(json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "flags": ["FOO"],
+            "syscalls": [call("FOO", "SCMP_CMP_EQ"), call("SCMP_ACT_LOG", "FOO")]
+        })),
+        &[
+            r#"linux.seccomp.flags[0]: unknown flag "FOO""#,
+            r#"linux.seccomp.syscalls[0].action: unknown seccomp action "FOO""#,
+            r#"linux.seccomp.syscalls[1].args[0].op: unknown operator "FOO""#,
+        ],
+    );
+    check(&filter(json!({})), &["linux.seccomp.defaultAction: is missing"]);
+}
+
+#[test]
+fn all_faults_come_out_at_once_with_their_places_in_the_original() {
+    check(
+        &[
+            ("/process/cwd", json!(1)),
+            ("/process/capabilities/bounding", json!(["CAP_A", "CAP_KILL", "CAP_B", "CAP_C"])),
+            (
+                "/mounts",
+                json!([5, {"destination": "/a", "type": "tmpfs"}, {"destination": 6}, {"destination": "/b"}, {}, {"destination": "/c", "type": "x", "options": [1, "idmap", 2, "a\0"]}]),
+            ),
+            ("/linux/rootfsPropagation", json!("foo")),
+        ],
+        &[
+            "mounts[0]: expected an object, found 5",
+            "mounts[2].destination: expected a string, found 6",
+            "mounts[4].destination: is missing",
+            "mounts[5].options[0]: expected a string, found 1",
+            "mounts[5].options[2]: expected a string, found 2",
+            "process.capabilities.bounding[0]: unknown capability CAP_A",
+            "process.capabilities.bounding[2]: unknown capability CAP_B",
+            "process.capabilities.bounding[3]: unknown capability CAP_C",
+            "process.cwd: expected a string, found 1",
+            "mounts[3].type: is missing, and no option says bind or rbind",
+            "mounts[5].options[1]: id-mapped mounts are not supported",
+            "mounts[5].options[3]: contains a NUL byte",
+            "linux.rootfsPropagation: \"foo\" is not supported",
+        ],
+    );
+}
+
+#[test]
+fn the_number_of_wrong_types_told_is_bounded() {
+    let text = text(&changed(&[("/process/args", (0..100_000).map(Value::from).collect())]));
+    assert_eq!(faults(&text).len(), 200);
+}
+
+#[test]
+fn null_is_as_good_as_absent_and_the_last_of_repeated_elements_counts() {
+    let mut config = changed(&[]);
+    config["process"]["user"] = Value::Null;
+    config["process"]["rlimits"] = Value::Null;
+    config["linux"]["seccomp"] = Value::Null;
+    config["mounts"][0]["options"] = Value::Null;
+    assert_eq!(faults(&text(&config)).len(), 0);
+    assert_eq!(parse(&text(&config)).unwrap().process.user.uid, 0);
+    config["process"]["args"] = Value::Null;
+    assert_eq!(parse(&text(&config)).unwrap_err().to_string(), "process.args: args must not be empty");
+    let twice = br#"{"ociVersion": "9.0.0", "ociVersion": "1.0.0", "root": {"path": "r"}, "process": {"cwd": "/", "args": ["a"]}}"#;
+    assert_eq!(parse(twice).unwrap().oci_version, "1.0.0");
+}
+
+/// The pointers of every value inside of `value`.
+fn pointers(value: &Value, at: String, all: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| pointers(member, format!("{at}/{name}"), all));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, item)| pointers(item, format!("{at}/{i}"), all));
+        }
+        _ => {}
+    }
+    all.push(at);
+}
+
+/// A configuration with something of everything.
+fn everything() -> Value {
+    changed(&[
+        ("/domainname", json!("d")),
+        ("/annotations", json!({"a": "b"})),
+        ("/hooks", json!({"prestart": [{"path": "/h", "args": ["h"], "env": ["A=b"], "timeout": 1}]})),
+        ("/linux/namespaces", kinds(&["pid", "network", "ipc", "uts", "mount", "user"])),
+        ("/linux/uidMappings", json!([{"containerID": 0, "hostID": 1, "size": 5}])),
+        ("/linux/gidMappings", json!([{"containerID": 0, "hostID": 1, "size": 5}])),
+        (
+            "/linux/devices",
+            json!([{"path": "/d", "type": "c", "major": 1, "minor": 1, "fileMode": 1, "uid": 1, "gid": 1}]),
+        ),
+        ("/linux/sysctl", json!({"net.x": "1"})),
+        ("/linux/cgroupsPath", json!("/x")),
+        ("/linux/rootfsPropagation", json!("slave")),
+        (
+            "/linux/resources",
+            json!({
+                "devices": [{"allow": true, "type": "c", "major": 1, "minor": 1, "access": "r"}],
+                "memory": {"limit": 1}, "cpu": {"shares": 1, "cpus": "0"}, "pids": {"limit": 1},
+                "blockIO": {"weight": 10, "weightDevice": [{"major": 1, "minor": 1, "weight": 10}]},
+                "hugepageLimits": [{"pageSize": "2MB", "limit": 1}], "unified": {"a.b": "1"}, "rdma": {"m": {"hcaHandles": 1}},
+                "network": {"classID": 1, "priorities": [{"name": "e", "priority": 1}]}
+            }),
+        ),
+        (
+            "/linux/seccomp",
+            json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+                "syscalls": [{"names": ["a"], "action": "SCMP_ACT_LOG", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}]
+            }),
+        ),
+        ("/process/consoleSize", json!({"width": 1, "height": 1})),
+        ("/process/oomScoreAdj", json!(5)),
+        ("/process/user", json!({"uid": 1, "gid": 1, "umask": 1, "additionalGids": [1]})),
+    ])
+}
+
+#[test]
+fn no_change_of_any_element_makes_it_panic_and_the_two_ways_of_reading_agree() {
+    let config = everything();
+    assert_eq!(faults(&text(&config)).len(), 0);
+    let mut all = Vec::new();
+    pointers(&config, String::new(), &mut all);
+    let replacements = [
+        Value::Null,
+        json!(true),
+        json!(-1),
+        json!(u64::MAX),
+        json!(1.5),
+        json!(""),
+        json!("\0"),
+        json!("../ä[0]\""),
+        json!([]),
+        json!([null, 1, "x", {}]),
+        json!({}),
+        json!({"a.b[3]": 1, "": {"path": "x"}}),
+    ];
+    let mut refused = 0;
+    let mut agree = |config: &Value, what: &dyn std::fmt::Debug| {
+        let text = text(config);
+        let (first, all) = (parse(&text), faults(&text));
+        assert_eq!(first.as_ref().err().map(Error::to_string), all.first().map(Error::to_string), "{what:?}");
+        assert!(all.iter().all(|fault| fault.kind() == crate::ErrorKind::InvalidConfig && fault.location().is_some()));
+        refused += usize::from(first.is_err());
+    };
+    for pointer in &all {
+        for replacement in &replacements {
+            let mut changed = config.clone();
+            *changed.pointer_mut(pointer).unwrap() = replacement.clone();
+            agree(&changed, &(pointer, replacement));
+        }
+        let Some((parent, last)) = pointer.rsplit_once('/') else { continue };
+        let mut changed = config.clone();
+        match changed.pointer_mut(parent).unwrap() {
+            Value::Object(members) => drop(members.remove(last)),
+            Value::Array(items) => drop(items.remove(last.parse().unwrap())),
+            other => panic!("{other}"),
+        }
+        agree(&changed, pointer);
+    }
+    // Most of these changes are no valid configuration: else nothing was tested.
+    assert!(refused > all.len() * replacements.len() / 2, "{refused}");
+}
+
+#[test]
+fn no_truncated_text_makes_it_panic() {
+    let text = text(&everything());
+    for length in (0..text.len()).step_by(7) {
+        assert_eq!(parse(&text[..length]).unwrap_err().location(), Some("config.json"));
+    }
+}
