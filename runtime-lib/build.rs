@@ -19,7 +19,7 @@ fn main() -> Result<(), String> {
     for option in ["panic=abort", "opt-level=s", "codegen-units=1", "lto=fat", "relocation-model=static"] {
         rustc.args(["-C", option]);
     }
-    for option in ["strip=symbols", "debuginfo=0", "force-unwind-tables=no", "link-self-contained=no"] {
+    for option in ["strip=symbols", "debuginfo=0", "force-unwind-tables=no"] {
         rustc.args(["-C", option]);
     }
     // One segment less to map, no padding between sections: the program stays a few pages.

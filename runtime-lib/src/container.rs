@@ -1,42 +1,50 @@
 //! The facade: a container's verbs, each a recipe over the modules that do the work.
 
+use crate::cgroup::Cgroup;
 use crate::error::{Error, ErrorKind, Result};
-use crate::{Bundle, ContainerId, Plan, State};
+use crate::host::Host;
+use crate::launch::{self, Io, Undo, hooks};
+use crate::plan::{self, Choices};
+use crate::store::{Entry, InitProcess, Lock, Record};
+use crate::sys::clone::Child;
+use crate::sys::pidfd;
+use crate::{Bundle, ContainerId, Plan, State, Status};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A container that exists: created, running or stopped.
 #[derive(Debug)]
 pub struct Container {
-    id: ContainerId,
-    root: PathBuf,
+    entry: Entry,
+    pid: Option<i32>,
     pidfd: Option<OwnedFd>,
 }
 
 /// What a container is to be made from; see [`Container::builder`].
 #[derive(Debug)]
 pub struct ContainerBuilder {
-    pub(crate) id: ContainerId,
-    pub(crate) root: PathBuf,
-    pub(crate) bundle: BundleSource,
-    pub(crate) options: Options,
-    pub(crate) stdio: [Option<OwnedFd>; 3],
-    pub(crate) console_socket: Option<OwnedFd>,
+    id: ContainerId,
+    root: PathBuf,
+    bundle: BundleSource,
+    choices: Choices,
+    stdio: [Option<OwnedFd>; 3],
+    console_socket: Option<OwnedFd>,
+    inherited: Vec<OwnedFd>,
 }
 
 #[derive(Debug)]
-pub(crate) enum BundleSource {
+enum BundleSource {
     Directory(PathBuf),
     Loaded(Box<Bundle>),
 }
 
-/// The choices of one `create` that are not in the bundle.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
-    pub(crate) no_pivot: bool,
-    pub(crate) no_new_keyring: bool,
-    pub(crate) systemd_cgroup: bool,
-    pub(crate) preserve_fds: u32,
+/// Who starts the program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Starter {
+    /// Any process, later.
+    Later,
+    /// This one, now.
+    Now,
 }
 
 impl ContainerBuilder {
@@ -85,25 +93,26 @@ impl ContainerBuilder {
 
     /// Changes the root with `MS_MOVE` and chroot instead of `pivot_root(2)`, for a rootfs on a ramdisk. Less safe.
     pub fn no_pivot(mut self, yes: bool) -> Self {
-        self.options.no_pivot = yes;
+        self.choices.no_pivot = yes;
         self
     }
 
     /// Keeps the caller's session keyring instead of a new one.
     pub fn no_new_keyring(mut self, yes: bool) -> Self {
-        self.options.no_new_keyring = yes;
+        self.choices.no_new_keyring = yes;
         self
     }
 
     /// Lets systemd make the cgroup; `linux.cgroupsPath` is then `slice:prefix:name`.
     pub fn systemd_cgroup(mut self, yes: bool) -> Self {
-        self.options.systemd_cgroup = yes;
+        self.choices.systemd_cgroup = yes;
         self
     }
 
-    /// Passes the caller's file descriptors 3 to 3 + `count` - 1 to the program.
-    pub fn preserve_fds(mut self, count: u32) -> Self {
-        self.options.preserve_fds = count;
+    /// Passes these on to the program as 3, 4, …, in order.
+    pub fn preserved_fds(mut self, fds: Vec<OwnedFd>) -> Self {
+        self.choices.preserve_fds = fds.len() as u32;
+        self.inherited = fds;
         self
     }
 
@@ -112,7 +121,15 @@ impl ContainerBuilder {
     /// # Errors
     /// Those of the bundle, and what this host cannot honour.
     pub fn plan(&self) -> Result<Plan> {
-        Err(Error::new(ErrorKind::Unsupported, "plan"))
+        let opened;
+        let bundle = match &self.bundle {
+            BundleSource::Loaded(bundle) => bundle,
+            BundleSource::Directory(dir) => {
+                opened = Bundle::open(dir)?;
+                &opened
+            }
+        };
+        plan::lower(bundle, &self.id, &Host::probe()?, &self.choices)
     }
 
     /// Creates the container: everything of the configuration but the program itself is in effect afterwards.
@@ -120,7 +137,7 @@ impl ContainerBuilder {
     /// # Errors
     /// Whatever cannot be honoured, naming the configuration element; nothing of the container is left then.
     pub fn create(self) -> Result<Container> {
-        Err(Error::new(ErrorKind::Unsupported, "create"))
+        self.make(Starter::Later)
     }
 
     /// Creates and starts the container, without the hand-off between processes that a separate start takes.
@@ -128,8 +145,86 @@ impl ContainerBuilder {
     /// # Errors
     /// Those of [`create`](ContainerBuilder::create) and [`Container::start`].
     pub fn run(self) -> Result<Container> {
-        Err(Error::new(ErrorKind::Unsupported, "run"))
+        self.make(Starter::Now)
     }
+
+    fn make(self, starter: Starter) -> Result<Container> {
+        let plan = self.plan()?;
+        self.check(&plan)?;
+        let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
+        let result = self.acquire_and_launch(&plan, &entry, starter);
+        match result {
+            Ok(child) => Ok(Container { entry, pid: Some(child.pid), pidfd: Some(child.pidfd) }),
+            Err(error) => {
+                let _ = entry.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn acquire_and_launch(&self, plan: &Plan, entry: &Entry, starter: Starter) -> Result<Child> {
+        let mut undo = Undo::default();
+        let cgroup = Cgroup::chosen(&plan.cgroup);
+        // Before the first effect: whoever finds this after a crash knows what to clean up.
+        entry.write_record(&Record::new(plan, cgroup.clone()))?;
+        let made = cgroup.create(&plan.cgroup)?;
+        let cgroup = made.cgroup().clone();
+        undo.push(move || drop(made.undo()));
+        let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
+        let io = Io {
+            stdio: self.stdio.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)),
+            console_socket: self.console_socket.as_ref().map(AsFd::as_fd),
+            start: start.as_ref().map(|(fifo, report)| (fifo.as_fd(), report.as_fd())),
+            preserved: self.inherited.iter().map(AsFd::as_fd).collect(),
+        };
+        // The specification: when a hook or a later step fails, the poststop hooks still run.
+        undo.push(|| drop(run_poststop(plan)));
+        let launch = launch::begin(plan, &io, &cgroup, nix::unistd::geteuid().is_root())?;
+        let launch = launch.run_hooks()?.wait_ready()?;
+        entry.write_init(&InitProcess::of(launch.pid())?)?;
+        let child = match starter {
+            Starter::Later => launch.leave()?,
+            Starter::Now => {
+                let child = launch.go()?;
+                let state = launch::hook_state(plan, "running", Some(child.pid));
+                if let Err(error) = hooks::run("poststart", &plan.hooks.poststart, &state) {
+                    let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
+                    let _ = pidfd::wait(&child.pidfd);
+                    return Err(error);
+                }
+                child
+            }
+        };
+        undo.defuse();
+        Ok(child)
+    }
+
+    /// What the caller chose must fit the configuration.
+    fn check(&self, plan: &Plan) -> Result<()> {
+        let rootfs = Path::new(&plan.rootfs.path);
+        match std::fs::metadata(rootfs) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => return Err(Error::config("root.path", format!("{} is not a directory", rootfs.display()))),
+            Err(error) => return Err(Error::os(format!("find {}", rootfs.display()), error).at("root.path")),
+        }
+        match (plan.process.terminal, &self.console_socket) {
+            (true, None) => Err(Error::config("process.terminal", "a terminal needs a console socket")
+                .with_kind(ErrorKind::InvalidArgument)),
+            (false, Some(_)) => Err(Error::config("process.terminal", "a console socket needs a terminal")
+                .with_kind(ErrorKind::InvalidArgument)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs the poststop hooks; each failure is returned, none keeps the others from running.
+fn run_poststop(plan: &Plan) -> Vec<Error> {
+    let state = launch::hook_state(plan, "stopped", None);
+    poststop_errors(&plan.hooks.poststop, &state)
+}
+
+fn poststop_errors(hooks: &[crate::spec::Hook], state: &hooks::HookState<'_>) -> Vec<Error> {
+    hooks.iter().filter_map(|hook| hooks::run("poststop", std::slice::from_ref(hook), state).err()).collect()
 }
 
 /// Whether [`Container::delete`] may kill.
@@ -170,9 +265,10 @@ impl Container {
             id: ContainerId::new(id)?,
             root: crate::default_state_root(),
             bundle: BundleSource::Directory(PathBuf::from(".")),
-            options: Options::default(),
+            choices: Choices::default(),
             stdio: [None, None, None],
             console_socket: None,
+            inherited: Vec::new(),
         })
     }
 
@@ -181,8 +277,10 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::NotFound`] when the state directory has none of that id.
     pub fn load(root: impl AsRef<Path>, id: &str) -> Result<Container> {
-        let _ = root;
-        Err(Error::new(ErrorKind::NotFound, format!("container {id:?} does not exist")))
+        let entry = Entry::find(root.as_ref(), &ContainerId::new(id)?)?;
+        let record = entry.record()?;
+        let now = entry.now(record.as_ref())?;
+        Ok(Container { entry, pid: (now.pid != 0).then_some(now.pid), pidfd: now.pidfd })
     }
 
     /// The states of all containers below `root`, by id. A record that cannot be read is left out and returned in the
@@ -191,13 +289,21 @@ impl Container {
     /// # Errors
     /// When `root` itself cannot be read; a `root` that does not exist has no containers.
     pub fn list(root: impl AsRef<Path>) -> Result<(Vec<State>, Vec<Error>)> {
-        let _ = root;
-        Ok((Vec::new(), Vec::new()))
+        let (mut states, mut errors) = (Vec::new(), Vec::new());
+        for id in Entry::scan(root.as_ref())? {
+            match Entry::find(root.as_ref(), &id).and_then(|entry| entry.state()) {
+                Ok(state) => states.push(state),
+                // Deleted since the scan, or not yet recorded.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => errors.push(error.context(format!("load container {id}"))),
+            }
+        }
+        Ok((states, errors))
     }
 
     /// The id.
     pub fn id(&self) -> &ContainerId {
-        &self.id
+        self.entry.id()
     }
 
     /// The container's state now, derived from the kernel.
@@ -205,7 +311,7 @@ impl Container {
     /// # Errors
     /// When the record is gone or unreadable.
     pub fn state(&self) -> Result<State> {
-        Err(Error::new(ErrorKind::NotFound, format!("container {} does not exist", self.root.display())))
+        self.entry.state()
     }
 
     /// Starts the program of a created container.
@@ -213,7 +319,21 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::WrongStatus`] unless it is created; the error of `execve(2)`; a failed hook.
     pub fn start(&mut self) -> Result<()> {
-        Err(Error::new(ErrorKind::Unsupported, "start"))
+        let (_lock, record) = self.lock()?;
+        let Some(fifo) = self.entry.open_start()? else {
+            let message = match self.entry.now(Some(&record))?.status {
+                Status::Stopped => "cannot start a container that has stopped",
+                _ => "cannot start an already running container",
+            };
+            return Err(Error::new(ErrorKind::WrongStatus, message));
+        };
+        nix::unistd::write(&fifo, b"s").map_err(|errno| Error::os("tell the init to start", errno))?;
+        wait_until_unread(&fifo)?;
+        launch::late_failure(&self.entry.report()?, &record.args)?;
+        let state = record_state(&record, "running", self.pid);
+        hooks::run("poststart", &record.hooks.poststart, &state).inspect_err(|_| {
+            let _ = self.signal_first(libc::SIGKILL);
+        })
     }
 
     /// Sends `signal` to the container's first process.
@@ -221,8 +341,16 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it is stopped (`container not running`).
     pub fn kill(&self, signal: i32) -> Result<()> {
-        let _ = signal;
-        Err(Error::new(ErrorKind::Unsupported, "kill"))
+        self.signal_first(signal)
+    }
+
+    fn signal_first(&self, signal: i32) -> Result<()> {
+        let not_running = || Error::new(ErrorKind::WrongStatus, "container not running");
+        let pidfd = self.pidfd.as_ref().ok_or_else(not_running)?;
+        match pidfd::signal(pidfd, signal) {
+            Err(nix::errno::Errno::ESRCH) => Err(not_running()),
+            result => result.map_err(|errno| Error::os(format!("send signal {signal}"), errno)),
+        }
     }
 
     /// Sends `signal` to every process of the container, also when its first one has ended.
@@ -230,8 +358,9 @@ impl Container {
     /// # Errors
     /// When the container's cgroup cannot be read.
     pub fn kill_all(&self, signal: i32) -> Result<()> {
-        let _ = signal;
-        Err(Error::new(ErrorKind::Unsupported, "kill"))
+        let record = self.entry.record()?;
+        let not_running = || Error::new(ErrorKind::WrongStatus, "container not running");
+        record.ok_or_else(not_running)?.cgroup.kill(signal)
     }
 
     /// Waits for the container's first process, which must be a child of this process.
@@ -239,26 +368,97 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::Os`] with `ECHILD` when it is not.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        Err(Error::new(ErrorKind::Unsupported, "wait"))
+        let gone = || Error::os("wait for the container", nix::errno::Errno::ECHILD);
+        let ended = pidfd::wait(self.pidfd.as_ref().ok_or_else(gone)?);
+        match ended.map_err(|errno| Error::os("wait for the container", errno))? {
+            pidfd::Ended::Exited(code) => Ok(ExitStatus::Exited(code)),
+            pidfd::Ended::Signaled(signal) => Ok(ExitStatus::Signaled(signal)),
+        }
     }
 
     /// Removes the container: its cgroup, its state, and with [`Force::Yes`] its processes; then runs the poststop
-    /// hooks.
+    /// hooks. Gives the errors of hooks that failed: the container is gone nevertheless.
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it runs and force is not given.
-    pub fn delete(self, force: Force) -> Result<()> {
-        let _ = force;
-        Err(Error::new(ErrorKind::Unsupported, "delete"))
+    pub fn delete(self, force: Force) -> Result<Vec<Error>> {
+        let _lock = self.entry.lock()?;
+        let Some(record) = self.entry.record()? else {
+            // Its create was cut off before the first effect.
+            self.entry.remove()?;
+            return Ok(Vec::new());
+        };
+        let now = self.entry.now(Some(&record))?;
+        match (now.status, force) {
+            (Status::Stopped, _) | (Status::Created, _) | (_, Force::Yes) => {}
+            (status, Force::No) => {
+                let message = format!("cannot delete container {} that is not stopped: {status}", record.id);
+                return Err(Error::new(ErrorKind::WrongStatus, message));
+            }
+        }
+        if let Some(pidfd) = &now.pidfd {
+            end(pidfd)?;
+        }
+        record.cgroup.kill(libc::SIGKILL)?;
+        record.cgroup.remove()?;
+        self.entry.remove()?;
+        Ok(poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None)))
     }
 
-    /// The pid of the container's first process in the caller's pid namespace, `None` once it has ended.
+    fn lock(&self) -> Result<(Lock, Record)> {
+        let lock = self.entry.lock()?;
+        let gone = || Error::new(ErrorKind::NotFound, "container does not exist");
+        let record = self.entry.record()?.ok_or_else(gone)?;
+        Ok((lock, record))
+    }
+
+    /// The pid of the container's first process in the caller's pid namespace, `None` if it had ended already when the
+    /// container was loaded.
     pub fn pid(&self) -> Option<i32> {
-        None
+        self.pid
     }
 
-    /// A pidfd of the container's first process: readable once it has ended. `None` once it was seen to have ended.
+    /// A pidfd of the container's first process: readable once it has ended. `None` if it had ended already when the
+    /// container was loaded.
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+}
+
+fn record_state<'a>(record: &'a Record, status: &'a str, pid: Option<i32>) -> hooks::HookState<'a> {
+    hooks::HookState {
+        oci_version: &record.oci_version,
+        id: record.id.as_str(),
+        status,
+        pid,
+        bundle: &record.bundle,
+        annotations: &record.annotations,
+    }
+}
+
+/// Waits until nobody has the FIFO open for reading: the init has executed the program, or ended.
+fn wait_until_unread(fifo: &OwnedFd) -> Result<()> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    loop {
+        let mut polled = [PollFd::new(fifo.as_fd(), PollFlags::empty())];
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => return Ok(()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(Error::os("wait for the program", errno)),
+        }
+    }
+}
+
+/// Kills the process and waits until it has ended. Bounded: a process in uninterruptible sleep must not hang us.
+fn end(pidfd: &OwnedFd) -> Result<()> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    match pidfd::signal(pidfd, libc::SIGKILL) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+        Err(errno) => return Err(Error::os("kill the container", errno)),
+    }
+    let ended = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(10_000u16));
+    match ended {
+        Ok(0) => Err(Error::new(ErrorKind::Os, "the container's first process does not end")),
+        _ => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ mod cgroups;
 
 pub use cgroups::{Hierarchy, HostCgroups};
 
+use crate::error::Result;
 use serde::Serialize;
 
 /// What the plan needs to know about the machine.
@@ -13,10 +14,14 @@ pub struct Host {
     pub cgroups: HostCgroups,
     /// The caller's effective user id.
     pub euid: u32,
-    /// The caller's effective group id.
-    pub egid: u32,
-    /// Whether the caller itself is in a user namespace other than the first (device nodes must be bound then).
-    pub in_user_namespace: bool,
-    /// The caller's permitted capabilities, as the kernel's bit mask.
-    pub capabilities: u64,
+}
+
+impl Host {
+    /// Looks at this machine.
+    ///
+    /// # Errors
+    /// Its cgroup hierarchies cannot be read.
+    pub fn probe() -> Result<Host> {
+        Ok(Host { cgroups: HostCgroups::probe()?, euid: nix::unistd::geteuid().as_raw() })
+    }
 }

@@ -1,1 +1,335 @@
-//! The parent half of a start.
+//! The parent half of a start: it clones the init, tells it what to do, and does what can only be done from outside.
+//!
+//! The steps are those of [`Phase`], in the same order as in the init's `steps.rs`; where the two meet, the
+//! launcher's side is a method of [`Launch`] that takes the state before and gives the state after, so that a hand-off
+//! cannot be left out or done twice.
+
+pub(crate) mod hooks;
+mod idmap;
+mod orders;
+mod report;
+mod undo;
+#[path = "../../init/wire.rs"]
+pub(crate) mod wire;
+
+pub(crate) use undo::Undo;
+
+use crate::cgroup::Cgroup;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Plan;
+use crate::sys::clone::{Child, Exec, spawn};
+use crate::sys::{memfd, namespace, pidfd, socket};
+use hooks::HookState;
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::fs::File;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use wire::{Phase, Report, word};
+
+/// The init, as the build script made it.
+static INIT: &[u8] = include_bytes!(env!("CORTEN_INIT"));
+
+/// The descriptors that the program or the start needs.
+pub(crate) struct Io<'a> {
+    /// Standard input, output and error, where they are not the caller's own.
+    pub(crate) stdio: [Option<BorrowedFd<'a>>; 3],
+    /// Where the terminal's master goes.
+    pub(crate) console_socket: Option<BorrowedFd<'a>>,
+    /// The FIFO and the report file, when another process is going to start the program.
+    pub(crate) start: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
+    /// To be passed on as 3, 4, …
+    pub(crate) preserved: Vec<BorrowedFd<'a>>,
+}
+
+/// The init has its orders; mounts and devices are under way.
+pub(crate) enum Building {}
+/// The hooks in the runtime's namespaces are done.
+pub(crate) enum Hooked {}
+/// The init has done everything and waits.
+pub(crate) enum Ready {}
+
+/// A start under way, in the state `S`. Dropped before [`Launch::go`], it kills the init.
+pub(crate) struct Launch<'a, S> {
+    session: Session<'a>,
+    state: PhantomData<S>,
+}
+
+struct Session<'a> {
+    plan: &'a Plan,
+    link: OwnedFd,
+    child: Option<Child>,
+    hook_output: Option<File>,
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
+            let _ = pidfd::wait(&child.pidfd);
+        }
+    }
+}
+
+impl Session<'_> {
+    fn pid(&self) -> i32 {
+        self.child.as_ref().map_or(0, |child| child.pid)
+    }
+
+    fn say(&self, word: u8) -> Result<()> {
+        match socket::send(&self.link, &[word], &[]) {
+            Ok(_) => Ok(()),
+            // The init has failed meanwhile: what it said about it is still to be read.
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(errno) => Err(Error::os("speak to the init", errno)),
+        }
+    }
+
+    /// The next report; none at the end.
+    fn hear(&self) -> Result<Option<Report>> {
+        let mut bytes = [0; Report::SIZE];
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match socket::receive(&self.link, rest).map_err(|errno| Error::os("listen to the init", errno))? {
+                0 if filled == 0 => return Ok(None),
+                0 => return Err(Error::new(ErrorKind::Internal, "the init ended in the middle of a word")),
+                count => filled += count,
+            }
+        }
+        report::decode(&bytes).map(Some)
+    }
+
+    /// Waits until the init has reached `phase`.
+    fn reached(&mut self, phase: Phase) -> Result<Report> {
+        match self.hear()? {
+            Some(report) if report.phase == phase && report.op == wire::Op::Whole && report.errno == 0 => Ok(report),
+            Some(report) => Err(self.failure(&report)),
+            None => Err(self.silence()),
+        }
+    }
+
+    fn failure(&mut self, report: &Report) -> Error {
+        let error = report::render(report, self.plan);
+        match self.hook_output.take() {
+            Some(output) if error.kind() == ErrorKind::Hook => {
+                let location = error.location().unwrap_or_default().to_owned();
+                hooks::with_output(error, output).at(location)
+            }
+            _ => error,
+        }
+    }
+
+    /// The init ended without a word.
+    fn silence(&mut self) -> Error {
+        let ended = self.child.take().map(|child| {
+            let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
+            pidfd::wait(&child.pidfd)
+        });
+        let how = match ended {
+            Some(Ok(pidfd::Ended::Signaled(signal))) => format!("the init was killed by signal {signal}"),
+            Some(Ok(pidfd::Ended::Exited(code))) => format!("the init ended with code {code}"),
+            Some(Err(_)) | None => "the init is gone".to_owned(),
+        };
+        Error::new(ErrorKind::Internal, how).hint("out of memory in the container's cgroup ends it so")
+    }
+}
+
+/// Clones the init, gives it its orders, and brings it into its namespaces and cgroups.
+///
+/// # Errors
+/// The clone, a namespace to join, an id mapping, a cgroup; the init's own first steps.
+pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, cgroup: &Cgroup, privileged: bool) -> Result<Launch<'a, Building>> {
+    let joined = open_namespaces(plan)?;
+    let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
+    let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
+    let into = cgroup.clone_fd()?;
+    let hand_offs = orders::HandOffs {
+        cgroup_wait: into.is_none() && plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup),
+    };
+    let (bytes, fds) = prepare_orders(plan, io, &joined, hook_output.as_ref(), &hand_offs)?;
+    let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
+    let child = start_init(plan, &inner, into.as_ref().map(AsFd::as_fd))?;
+    drop(inner);
+    let mut session = Session { plan, link, child: Some(child), hook_output: None };
+    send_orders(&session.link, &bytes, fds.all())?;
+    session.hook_output = hook_output;
+    if plan.namespaces.fork {
+        follow_fork(&mut session)?;
+    }
+    if plan.namespaces.is_new(crate::spec::NamespaceKind::User) {
+        idmap::write(session.pid(), &plan.namespaces, privileged)?;
+        session.say(word::MAPPED)?;
+    }
+    if into.is_none() {
+        cgroup.join(session.pid())?;
+        if hand_offs.cgroup_wait {
+            session.say(word::CGROUP_JOINED)?;
+        }
+    }
+    Ok(Launch { session, state: PhantomData })
+}
+
+impl<'a> Launch<'a, Building> {
+    /// Runs the prestart and createRuntime hooks, once the mounts are there.
+    ///
+    /// # Errors
+    /// A hook, or what the init did before.
+    pub(crate) fn run_hooks(mut self) -> Result<Launch<'a, Hooked>> {
+        let plan = self.session.plan;
+        let hooks = &plan.hooks;
+        if !(hooks.prestart.is_empty() && hooks.create_runtime.is_empty()) {
+            self.session.reached(Phase::RuntimeHooks)?;
+            let state = hook_state(plan, "creating", Some(self.session.pid()));
+            hooks::run("prestart", &hooks.prestart, &state)?;
+            hooks::run("createRuntime", &hooks.create_runtime, &state)?;
+            self.session.say(word::HOOKS_DONE)?;
+        }
+        Ok(Launch { session: self.session, state: PhantomData })
+    }
+}
+
+impl<'a> Launch<'a, Hooked> {
+    /// Waits until everything of the configuration is in effect, and sets the limits that could hinder the init itself.
+    ///
+    /// # Errors
+    /// Whatever the init could not do; a limit.
+    pub(crate) fn wait_ready(mut self) -> Result<Launch<'a, Ready>> {
+        self.session.reached(Phase::Ready)?;
+        let (pid, plan) = (self.session.pid(), self.session.plan);
+        for (place, limit) in plan.process.rlimits.iter().enumerate() {
+            pidfd::set_limit(pid, limit.resource, limit.soft, limit.hard).map_err(|errno| {
+                let operation = format!("set {} to soft {} hard {}", limit.name, limit.soft, limit.hard);
+                Error::os(operation, errno).at(format!("process.rlimits[{place}]"))
+            })?;
+        }
+        Ok(Launch { session: self.session, state: PhantomData })
+    }
+}
+
+impl Launch<'_, Ready> {
+    /// The init's pid.
+    pub(crate) fn pid(&self) -> i32 {
+        self.session.pid()
+    }
+
+    /// Lets the init go on: to wait for a start by another process.
+    ///
+    /// # Errors
+    /// The init is gone.
+    pub(crate) fn leave(mut self) -> Result<Child> {
+        self.session.say(word::GO)?;
+        self.session.child.take().ok_or_else(|| Error::new(ErrorKind::Internal, "the init is gone"))
+    }
+
+    /// Lets the init go on into the program, and waits until it runs.
+    ///
+    /// # Errors
+    /// startContainer hooks, `execve(2)`.
+    pub(crate) fn go(mut self) -> Result<Child> {
+        self.session.say(word::GO)?;
+        // The init's end of the socket closes when it executes the program.
+        if let Some(report) = self.session.hear()? {
+            return Err(self.session.failure(&report));
+        }
+        self.session.child.take().ok_or_else(|| Error::new(ErrorKind::Internal, "the init is gone"))
+    }
+}
+
+/// The state for hooks in the runtime's namespaces.
+pub(crate) fn hook_state<'a>(plan: &'a Plan, status: &'a str, pid: Option<i32>) -> HookState<'a> {
+    let id = &plan.identity;
+    HookState {
+        oci_version: &id.oci_version,
+        id: id.id.as_str(),
+        status,
+        pid,
+        bundle: &id.bundle,
+        annotations: &id.annotations,
+    }
+}
+
+/// The error of a start whose init reported `bytes` after create had returned; none if it reported nothing.
+pub(crate) fn late_failure(bytes: &[u8], args: &[String]) -> Result<()> {
+    if bytes.is_empty() { Ok(()) } else { Err(report::render_late(&report::decode(bytes)?, args)) }
+}
+
+fn has_inner_hooks(plan: &Plan) -> bool {
+    !(plan.hooks.create_container.is_empty() && plan.hooks.start_container.is_empty())
+}
+
+/// Opens the namespaces to join and makes sure that each is of its kind.
+fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
+    let open = |join: &crate::plan::Join| {
+        let location = format!("linux.namespaces[\"{}\"].path", join.kind.name());
+        let file = File::open(&join.path).map_err(|e| Error::os(format!("open {}", join.path), e).at(location.clone()))?;
+        match namespace::kind(file.as_fd()) {
+            Ok(kind) if kind == join.kind.flag() => Ok(file.into()),
+            _ => Err(Error::config(location, format!("{} is not a {} namespace", join.path, join.kind.name()))),
+        }
+    };
+    plan.namespaces.join.iter().map(open).collect()
+}
+
+fn prepare_orders<'b>(
+    plan: &Plan,
+    io: &Io<'b>,
+    joined: &'b [OwnedFd],
+    hook_output: Option<&'b File>,
+    hand_offs: &orders::HandOffs,
+) -> Result<(Vec<u8>, orders::Fds<'b>)> {
+    let mut fds = orders::Fds::default();
+    let places = orders::Places {
+        join: joined.iter().map(|fd| fds.add(fd.as_fd())).collect(),
+        console: io.console_socket.map(|fd| fds.add(fd)),
+        stdio: io.stdio.map(|fd| fd.map(|fd| fds.add(fd))),
+        preserved: io.preserved.iter().map(|fd| fds.add(*fd)).collect(),
+        fifo: io.start.map(|(fifo, _)| fds.add(fifo)),
+        report: io.start.map(|(_, report)| fds.add(report)),
+        hook_output: hook_output.map(|file| fds.add(file.as_fd())),
+    };
+    if fds.all().len() > 253 {
+        // SCM_MAX_FD, unix(7).
+        return Err(Error::new(ErrorKind::InvalidArgument, "more than 253 file descriptors to pass on"));
+    }
+    Ok((orders::encode(plan, &places, hand_offs)?, fds))
+}
+
+fn start_init(plan: &Plan, inner: &OwnedFd, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
+    let program = memfd::sealed_program(c"corten-init", INIT).map_err(|e| Error::os("make the init", e))?;
+    let number = CString::new(inner.as_raw_fd().to_string()).unwrap_or_default();
+    let args = [c"corten-init".as_ptr(), number.as_ptr(), std::ptr::null()];
+    let exec = Exec { program: program.as_fd(), args: &args, inherit: inner.as_fd() };
+    let flags = if plan.namespaces.fork { 0 } else { orders::new_flags(plan) };
+    spawn(flags, cgroup, &exec).map_err(|errno| {
+        let error = Error::os("start the init in new namespaces", errno).at("linux.namespaces");
+        match errno {
+            Errno::EPERM => error.hint("a user namespace gives an unprivileged user the right to the others"),
+            Errno::ENOSPC | Errno::EUSERS => error.hint("see /proc/sys/user/max_*_namespaces"),
+            _ => error,
+        }
+    })
+}
+
+fn send_orders(link: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {
+    let failed = |errno| Error::os("send the orders to the init", errno);
+    // The descriptors go with the prefix: the init reads exactly so much of it first.
+    let (prefix, mut rest) = bytes.split_at_checked(wire::PREFIX).unwrap_or_default();
+    socket::send(link, prefix, fds).map_err(failed)?;
+    while !rest.is_empty() {
+        let sent = socket::send(link, rest, &[]).map_err(failed)?;
+        rest = rest.get(sent..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// The init forked into the namespaces: its child takes its place, which is our child as well.
+fn follow_fork(session: &mut Session<'_>) -> Result<()> {
+    let report = session.reached(Phase::Fork)?;
+    let pid = i32::try_from(report.detail).map_err(|_| Error::new(ErrorKind::Internal, "the init sent no pid"))?;
+    // It is not reaped before we do: the pid is nobody else's.
+    let pidfd = pidfd::open(pid).map_err(|errno| Error::os("open the init's child", errno))?;
+    if let Some(first) = session.child.replace(Child { pid, pidfd }) {
+        pidfd::wait(&first.pidfd).map_err(|errno| Error::os("wait for the init", errno))?;
+    }
+    Ok(())
+}

@@ -1,7 +1,6 @@
 //! Device nodes and the links in /dev.
 
 use super::NamespacePlan;
-use crate::host::Host;
 use crate::spec::{Device, DeviceKind, MountKind, ValidSpec};
 use serde::Serialize;
 
@@ -51,7 +50,7 @@ const LINKS: [DeviceLink; 6] = [
     DeviceLink { target: "/proc/kcore", path: "/dev/core", only_if: Some("/proc/kcore"), replace: false },
 ];
 
-pub(super) fn lower(spec: &ValidSpec, namespaces: &NamespacePlan, host: &Host) -> Devices {
+pub(super) fn lower(spec: &ValidSpec, namespaces: &NamespacePlan) -> Devices {
     // A /dev that is bound from the host is the host's: it gets no nodes and no links.
     if spec.mounts.iter().any(|mount| mount.destination == "/dev" && matches!(mount.kind, MountKind::Bind { .. })) {
         return Devices::default();
@@ -70,7 +69,7 @@ pub(super) fn lower(spec: &ValidSpec, namespaces: &NamespacePlan, host: &Host) -
     // /dev/ptmx is the link to the container's own devpts, whatever is configured (runc leaves it out as well).
     let configured = spec.devices.iter().filter(|device| device.path != "/dev/ptmx").cloned();
     Devices {
-        bind: host.in_user_namespace || namespaces.has_user_namespace(),
+        bind: namespaces.has_user_namespace(),
         nodes: default.chain(configured).collect(),
         links: LINKS.to_vec(),
     }

@@ -20,7 +20,7 @@ pub use security::Security;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{Hooks, Namespace, Process, PropagationKind, ValidSpec};
+use crate::spec::{self, Hooks, Namespace, Process, PropagationKind, ValidSpec};
 use crate::{Bundle, ContainerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -115,8 +115,6 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
     let namespaces = namespaces::lower(spec, host)?;
     let (mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
     let propagation = spec.rootfs_propagation;
-    let (security, mut warnings) = security::lower(spec, host)?;
-    warnings.extend(spec.warnings.iter().cloned());
     Ok(Plan {
         identity: Identity {
             id: id.clone(),
@@ -133,26 +131,19 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
             readonly: spec.root.readonly,
             readonly_dev,
         },
-        devices: devices::lower(spec, &namespaces, host),
+        devices: devices::lower(spec, &namespaces),
         namespaces,
-        cgroup,
         mounts,
         readonly_paths: spec.readonly_paths.clone(),
         masked_paths: spec.masked_paths.clone(),
-        sysctl: spec.sysctl.iter().map(|(name, value)| (sysctl_path(name), value.clone())).collect(),
-        security,
+        sysctl: spec.sysctl.iter().map(|(name, value)| (spec::sysctl::path(name), value.clone())).collect(),
+        security: security::lower(spec, choices),
         process: spec.process.clone(),
         hooks: spec.hooks.clone(),
         choices: choices.clone(),
-        warnings,
+        warnings: spec.warnings.iter().chain(&cgroup.warnings).cloned().collect(),
+        cgroup,
     })
-}
-
-/// `net.ipv4.ip_forward` is the file `net/ipv4/ip_forward`; a name with slashes keeps its dots (`net/ipv4/conf/eth0.1`),
-/// see sysctl(8).
-fn sysctl_path(name: &str) -> String {
-    let first = name.find(['.', '/']).and_then(|place| name.as_bytes().get(place));
-    if first == Some(&b'/') { name.to_owned() } else { name.replace('.', "/") }
 }
 
 /// Elements that need a part of corten which is not there yet are refused rather than ignored.
@@ -172,6 +163,9 @@ fn refuse_what_is_missing(spec: &ValidSpec) -> Result<()> {
     }
     if spec.process.selinux_label.as_deref().is_some_and(|label| !label.is_empty()) {
         return refuse("process.selinuxLabel", "SELinux");
+    }
+    if spec.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
+        return refuse("linux.mountLabel", "SELinux");
     }
     if spec.seccomp.is_some() {
         return refuse("linux.seccomp", "seccomp");

@@ -2,7 +2,7 @@
 
 use super::cgroup::CgroupPlan;
 use crate::Bundle;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::spec::{Mount, MountAttrs, MountKind, Namespace, Propagation, ValidSpec};
 use serde::Serialize;
@@ -80,6 +80,7 @@ pub(super) fn lower(spec: &ValidSpec, bundle: &Bundle, host: &Host, cgroup: &Cgr
             readonly_dev = true;
         }
         match &mount.kind {
+            _ if mount.remount => steps.push(remount(mount)?),
             MountKind::Bind { source, recursive } => steps.push(step(mount, MountAction::Bind {
                 source: bundle.path().join(source).to_string_lossy().into_owned(),
                 recursive: *recursive,
@@ -106,6 +107,17 @@ pub(super) fn lower(spec: &ValidSpec, bundle: &Bundle, host: &Host, cgroup: &Cgr
         }
     }
     Ok((steps, readonly_dev))
+}
+
+/// `remount`: attributes change; the file system's own options cannot without the mount's superblock being ours.
+fn remount(mount: &Mount) -> Result<MountStep> {
+    match &mount.kind {
+        MountKind::Filesystem { data, .. } if !data.is_empty() => {
+            let location = format!("mounts[{}].options", mount.index);
+            Err(Error::config(location, format!("remount takes no file system options, found {data:?}")))
+        }
+        _ => Ok(step(mount, MountAction::Remount { attrs: mount.attrs })),
+    }
 }
 
 fn step(mount: &Mount, action: MountAction) -> MountStep {

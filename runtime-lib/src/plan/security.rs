@@ -1,14 +1,13 @@
 //! Privileges.
 
-use crate::error::Result;
-use crate::host::Host;
-use crate::spec::{CapSet, Capabilities, ValidSpec};
+use super::Choices;
+use crate::spec::{Capabilities, ValidSpec};
 use serde::Serialize;
 
 /// Privileges of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Security {
-    /// The five sets, without what this host does not have.
+    /// The five sets; `ambient` without what the kernel would refuse there.
     pub capabilities: Capabilities,
     /// `process.noNewPrivileges`.
     pub no_new_privileges: bool,
@@ -16,28 +15,14 @@ pub struct Security {
     pub new_keyring: bool,
 }
 
-pub(super) fn lower(spec: &ValidSpec, host: &Host) -> Result<(Security, Vec<String>)> {
-    let mut warnings = Vec::new();
-    let asked = spec.process.capabilities.unwrap_or_default();
-    let new_user = !matches!(spec.namespaces.user, crate::spec::Namespace::Host);
-    // In a user namespace of its own the container's root has every capability there.
-    let available = if new_user { u64::MAX } else { host.capabilities };
-    let mut missing = 0;
-    let mut limit = |set: CapSet| {
-        missing |= set.0 & !available;
-        CapSet(set.0 & available)
-    };
-    let capabilities = Capabilities {
-        bounding: limit(asked.bounding),
-        effective: limit(asked.effective),
-        inheritable: limit(asked.inheritable),
-        permitted: limit(asked.permitted),
-        ambient: limit(asked.ambient),
-    };
-    if missing != 0 {
-        let names: Vec<String> = CapSet(missing).names().collect();
-        warnings.push(format!("ignoring unknown or unavailable capabilities: [{}]", names.join(" ")));
+pub(super) fn lower(spec: &ValidSpec, choices: &Choices) -> Security {
+    let mut capabilities = spec.process.capabilities.unwrap_or_default();
+    // Only what is both permitted and inheritable can be ambient (capabilities(7)). The rest is left out silently, as
+    // runc does: its own example has such a set.
+    capabilities.ambient.0 &= capabilities.permitted.0 & capabilities.inheritable.0;
+    Security {
+        capabilities,
+        no_new_privileges: spec.process.no_new_privileges,
+        new_keyring: !choices.no_new_keyring,
     }
-    let security = Security { capabilities, no_new_privileges: spec.process.no_new_privileges, new_keyring: true };
-    Ok((security, warnings))
 }

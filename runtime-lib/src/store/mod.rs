@@ -77,13 +77,11 @@ impl Entry {
     pub(crate) fn claim(root: &Path, id: &ContainerId) -> Result<(Entry, Lock)> {
         let path = root.join(id.as_str());
         let mode = Mode::from_bits_truncate(0o711);
-        let made = match mkdirat(nix::fcntl::AT_FDCWD, &path, mode) {
-            Err(Errno::ENOENT) => {
-                make_root(root)?;
-                mkdirat(nix::fcntl::AT_FDCWD, &path, mode)
-            }
-            made => made,
-        };
+        let mut made = mkdirat(nix::fcntl::AT_FDCWD, &path, mode);
+        if made == Err(Errno::ENOENT) {
+            make_root(root)?;
+            made = mkdirat(nix::fcntl::AT_FDCWD, &path, mode);
+        }
         let exists = || Error::new(ErrorKind::AlreadyExists, format!("container with given ID already exists: {id}"));
         match made {
             Ok(()) | Err(Errno::EEXIST) => {}
@@ -94,7 +92,8 @@ impl Entry {
             dir => dir.map_err(os("open", &path))?,
         };
         let entry = Entry { path, id: id.clone(), dir };
-        let lock = entry.try_lock()?.ok_or_else(exists)?;
+        // Who made the directory waits: a state command may be asking for the lock just now.
+        let lock = if made.is_ok() { Some(entry.lock()?) } else { entry.try_lock()? }.ok_or_else(exists)?;
         // Ours, or left without a record by a create that was killed. Or deleted since it was opened.
         if entry.has(RECORD) || !entry.is_current() { Err(exists()) } else { Ok((entry, lock)) }
     }

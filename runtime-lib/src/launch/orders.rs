@@ -1,0 +1,404 @@
+//! The plan in the words of the init.
+
+use super::wire::{self, FdIndex, List, MountOp, Sink, Wire};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{MountAction, MountStep, Plan};
+use crate::spec::{DeviceKind, Hook, MountAttrs, NamespaceKind, Propagation, PropagationKind};
+use std::ffi::{CStr, CString};
+use std::os::fd::BorrowedFd;
+
+/// The descriptors that go with the orders.
+#[derive(Default)]
+pub(super) struct Fds<'a>(Vec<BorrowedFd<'a>>);
+
+impl<'a> Fds<'a> {
+    /// Adds one and gives its place.
+    pub(super) fn add(&mut self, fd: BorrowedFd<'a>) -> FdIndex {
+        self.0.push(fd);
+        (self.0.len() - 1) as FdIndex
+    }
+
+    /// All of them, in order.
+    pub(super) fn all(&self) -> &[BorrowedFd<'a>] {
+        &self.0
+    }
+}
+
+/// The places of the descriptors that the orders speak of.
+#[derive(Default)]
+pub(super) struct Places {
+    pub(super) join: Vec<FdIndex>,
+    pub(super) console: Option<FdIndex>,
+    pub(super) stdio: [Option<FdIndex>; 3],
+    pub(super) preserved: Vec<FdIndex>,
+    pub(super) fifo: Option<FdIndex>,
+    pub(super) report: Option<FdIndex>,
+    pub(super) hook_output: Option<FdIndex>,
+}
+
+/// Which sides wait for each other where the orders leave a choice.
+pub(super) struct HandOffs {
+    /// The launcher joins the cgroups while the init works, and says when that is done.
+    pub(super) cgroup_wait: bool,
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Validation refuses NUL bytes; one that got through is a bug of ours.
+fn c(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::new(ErrorKind::Internal, format!("a NUL byte in {text:?}")))
+}
+
+/// Items encoded one after another.
+struct Encoded(u32, Vec<u8>);
+
+impl Encoded {
+    fn of<T>(items: &[T], mut each: impl FnMut(&T, &mut Vec<u8>) -> Result<()>) -> Result<Encoded> {
+        let mut bytes = Vec::new();
+        items.iter().try_for_each(|item| each(item, &mut bytes))?;
+        Ok(Encoded(items.len() as u32, bytes))
+    }
+
+    fn strings<T: AsRef<str>>(items: &[T]) -> Result<Encoded> {
+        Encoded::of(items, |item, sink| {
+            c(item.as_ref())?.as_c_str().put(sink);
+            Ok(())
+        })
+    }
+
+    fn numbers(items: &[u32]) -> Result<Encoded> {
+        Encoded::of(items, |item, sink| {
+            item.put(sink);
+            Ok(())
+        })
+    }
+
+    fn list<'a, T: Wire<'a>>(&'a self) -> List<'a, T> {
+        List::encoded(self.0, &self.1)
+    }
+}
+
+/// Encodes everything the init has to know.
+pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Result<Vec<u8>> {
+    let text = Strings::of(plan)?;
+    let lists = Lists::of(plan, places)?;
+    let (creating, created, rest) = hook_states(plan)?;
+    let (process, identity) = (&plan.process, &plan.identity);
+    let orders = wire::Orders {
+        namespaces: namespaces(plan, &lists, hand_offs),
+        oom_score_adj: text.oom_score_adj.as_deref(),
+        keyring: text.keyring.as_deref(),
+        rootfs: rootfs(plan, &text.rootfs),
+        mounts: lists.mounts.list(),
+        devices: lists.devices.list(),
+        links: lists.links.list(),
+        runtime_hooks: !(plan.hooks.prestart.is_empty() && plan.hooks.create_runtime.is_empty()),
+        create_container_hooks: lists.create_container.list(),
+        start_container_hooks: lists.start_container.list(),
+        hook_state: wire::HookState { creating: &creating, created: &created, rest: &rest, output: places.hook_output },
+        console: places.console.map(|socket| wire::Console {
+            socket,
+            width: process.console_size.map_or(0, |size| size.width),
+            height: process.console_size.map_or(0, |size| size.height),
+        }),
+        hostname: identity.hostname.as_ref().map(|_| text.hostname.as_c_str()),
+        domainname: identity.domainname.as_ref().map(|_| text.domainname.as_c_str()),
+        sysctl: lists.sysctl.list(),
+        readonly_paths: lists.readonly_paths.list(),
+        masked_paths: lists.masked_paths.list(),
+        security: security(plan),
+        program: program(plan, &lists, &text, places),
+        start: wire::Start { fifo: places.fifo, report: places.report },
+    };
+    let mut bytes = vec![0; wire::PREFIX];
+    orders.put(&mut bytes);
+    let length = (bytes.len() - wire::PREFIX) as u64;
+    if length > wire::ORDERS_LIMIT {
+        return Err(Error::new(ErrorKind::InvalidConfig, "the configuration is too large"));
+    }
+    bytes.splice(..wire::PREFIX, length.to_le_bytes());
+    Ok(bytes)
+}
+
+struct Strings {
+    oom_score_adj: Option<CString>,
+    keyring: Option<CString>,
+    rootfs: CString,
+    hostname: CString,
+    domainname: CString,
+    search_path: CString,
+    cwd: CString,
+}
+
+impl Strings {
+    fn of(plan: &Plan) -> Result<Strings> {
+        let id = &plan.identity;
+        let path = plan.process.env.iter().rev().find_map(|variable| variable.strip_prefix("PATH="));
+        Ok(Strings {
+            oom_score_adj: plan.process.oom_score_adj.map(|score| c(&score.to_string())).transpose()?,
+            keyring: plan.security.new_keyring.then(|| c(&format!("_ses.{}", id.id))).transpose()?,
+            rootfs: c(&plan.rootfs.path)?,
+            hostname: c(id.hostname.as_deref().unwrap_or_default())?,
+            domainname: c(id.domainname.as_deref().unwrap_or_default())?,
+            search_path: c(path.unwrap_or_default())?,
+            cwd: c(&plan.process.cwd)?,
+        })
+    }
+}
+
+struct Lists {
+    join: Encoded,
+    mounts: Encoded,
+    devices: Encoded,
+    links: Encoded,
+    create_container: Encoded,
+    start_container: Encoded,
+    sysctl: Encoded,
+    readonly_paths: Encoded,
+    masked_paths: Encoded,
+    args: Encoded,
+    env: Encoded,
+    groups: Encoded,
+    preserved: Encoded,
+}
+
+impl Lists {
+    fn of(plan: &Plan, places: &Places) -> Result<Lists> {
+        let sysctl: Vec<_> = plan.sysctl.iter().collect();
+        Ok(Lists {
+            join: Encoded::numbers(&places.join)?,
+            mounts: Encoded::of(&plan.mounts, mount)?,
+            devices: Encoded::of(&plan.devices.nodes, |node, sink| {
+                let kind = match node.kind {
+                    DeviceKind::Char => libc::S_IFCHR,
+                    DeviceKind::Block => libc::S_IFBLK,
+                    DeviceKind::Fifo => libc::S_IFIFO,
+                };
+                // The kernel's own 32-bit form: 12 bits of major in the middle of 20 of minor.
+                let device = (node.minor & 0xff) | (node.major << 8) | ((node.minor & !0xff) << 12);
+                let (path, mode) = (c(&node.path)?, kind | node.mode);
+                wire::Device { path: &path, mode, device, uid: node.uid, gid: node.gid }.put(sink);
+                Ok(())
+            })?,
+            links: Encoded::of(&plan.devices.links, |link, sink| {
+                let (target, path, only_if) = (c(link.target)?, c(link.path)?, link.only_if.map(c).transpose()?);
+                wire::Link { target: &target, path: &path, only_if: only_if.as_deref(), replace: link.replace }.put(sink);
+                Ok(())
+            })?,
+            create_container: Encoded::of(&plan.hooks.create_container, hook)?,
+            start_container: Encoded::of(&plan.hooks.start_container, hook)?,
+            sysctl: Encoded::of(&sysctl, |(path, value), sink| {
+                let (path, value) = (c(path)?, c(value)?);
+                wire::Sysctl { path: &path, value: &value }.put(sink);
+                Ok(())
+            })?,
+            readonly_paths: Encoded::strings(&plan.readonly_paths)?,
+            masked_paths: Encoded::strings(&plan.masked_paths)?,
+            args: Encoded::strings(&plan.process.args)?,
+            env: Encoded::strings(&plan.process.env)?,
+            groups: Encoded::numbers(&plan.process.user.additional_gids)?,
+            preserved: Encoded::numbers(&places.preserved)?,
+        })
+    }
+}
+
+fn namespaces<'a>(plan: &Plan, lists: &'a Lists, hand_offs: &HandOffs) -> wire::Namespaces<'a> {
+    let namespaces = &plan.namespaces;
+    wire::Namespaces {
+        join: lists.join.list(),
+        fork: namespaces.fork.then(|| new_flags(plan)),
+        mapped: namespaces.is_new(NamespaceKind::User),
+        become_root: namespaces.has_user_namespace(),
+        cgroup: namespaces.is_new(NamespaceKind::Cgroup),
+        cgroup_wait: hand_offs.cgroup_wait,
+    }
+}
+
+/// The `CLONE_NEW*` flags of what is made by the clone itself. A cgroup namespace is not: see the init.
+pub(super) fn new_flags(plan: &Plan) -> u64 {
+    let made = plan.namespaces.new.iter().filter(|kind| **kind != NamespaceKind::Cgroup);
+    made.fold(0, |flags, kind| flags | kind.flag())
+}
+
+fn rootfs<'a>(plan: &Plan, path: &'a CStr) -> wire::Rootfs<'a> {
+    let rootfs = &plan.rootfs;
+    let propagation = Propagation { kind: rootfs.propagation, recursive: rootfs.propagation_recursive };
+    wire::Rootfs {
+        path,
+        propagation: propagation_flags(propagation),
+        parent_private: rootfs.propagation == PropagationKind::Shared,
+        no_pivot: plan.choices.no_pivot,
+        readonly: rootfs.readonly,
+        readonly_dev: rootfs.readonly_dev,
+        bind_devices: plan.devices.bind,
+    }
+}
+
+fn propagation_flags(propagation: Propagation) -> u64 {
+    let kind = match propagation.kind {
+        PropagationKind::Shared => libc::MS_SHARED,
+        PropagationKind::Slave => libc::MS_SLAVE,
+        PropagationKind::Private => libc::MS_PRIVATE,
+        PropagationKind::Unbindable => libc::MS_UNBINDABLE,
+    };
+    kind | if propagation.recursive { libc::MS_REC } else { 0 }
+}
+
+/// `MS_*` flags as the `MOUNT_ATTR_*` to set and to clear of `mount_setattr(2)`. The times of access are one field of
+/// several bits there: setting one clears the field.
+fn attributes(attrs: MountAttrs) -> (u64, u64) {
+    const ATIME: u64 = 0x70;
+    let simple = |flags: u64| {
+        let table = [
+            (libc::MS_RDONLY, 0x1),
+            (libc::MS_NOSUID, 0x2),
+            (libc::MS_NODEV, 0x4),
+            (libc::MS_NOEXEC, 0x8),
+            (libc::MS_NODIRATIME, 0x80),
+            (256, 0x20_0000),
+        ];
+        table.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |all, (_, attr)| all | attr)
+    };
+    let time = if attrs.set & libc::MS_NOATIME != 0 {
+        Some(0x10)
+    } else if attrs.set & libc::MS_STRICTATIME != 0 {
+        Some(0x20)
+    } else if (attrs.set | attrs.clear) & (libc::MS_RELATIME | libc::MS_NOATIME | libc::MS_STRICTATIME) != 0 {
+        Some(0) // relatime, which is also what clearing one of the others leads to
+    } else {
+        None
+    };
+    let clear = simple(attrs.clear) | if time.is_some() { ATIME } else { 0 };
+    (simple(attrs.set) | time.unwrap_or(0), clear)
+}
+
+fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
+    let target = c(&step.target)?;
+    let none = MountAttrs::default();
+    let (op, source, fstype, flags, data) = match &step.action {
+        MountAction::Filesystem { fstype, source, flags, data, .. } => {
+            (MountOp::Filesystem, source.as_str(), fstype.as_str(), *flags, data.as_str())
+        }
+        MountAction::Bind { source, .. } => (MountOp::Bind, source.as_str(), "", 0, ""),
+        MountAction::Symlink { to } => (MountOp::Symlink, to.as_str(), "", 0, ""),
+        MountAction::Remount { .. } => (MountOp::Remount, "", "", 0, ""),
+    };
+    let (source, fstype, data) = (c(source)?, c(fstype)?, c(data)?);
+    let (attrs, recursive_attrs, propagation) = match &step.action {
+        MountAction::Filesystem { recursive_attrs, propagation, .. } => (none, *recursive_attrs, propagation.as_slice()),
+        MountAction::Bind { attrs, recursive_attrs, propagation, .. } => (*attrs, *recursive_attrs, propagation.as_slice()),
+        MountAction::Symlink { .. } => (none, none, [].as_slice()),
+        MountAction::Remount { attrs } => (*attrs, none, [].as_slice()),
+    };
+    let propagation = Encoded::of(propagation, |propagation, sink| {
+        propagation_flags(*propagation).put(sink);
+        Ok(())
+    })?;
+    let (mut flags, mut attributes_to) = (flags, attributes(attrs));
+    let copy_up = matches!(&step.action, MountAction::Filesystem { copy_up: true, .. });
+    if copy_up && flags & libc::MS_RDONLY != 0 {
+        // First the content, then read-only.
+        flags &= !libc::MS_RDONLY;
+        attributes_to = (1, 0);
+    }
+    let recursive_to = attributes(recursive_attrs);
+    let mount = wire::Mount {
+        op,
+        index: step.index as u32,
+        source: &source,
+        source_fd: None,
+        target: &target,
+        fstype: &fstype,
+        flags,
+        data: &data,
+        keep_mode: matches!(&step.action, MountAction::Filesystem { keep_mode: true, .. }),
+        no_symlinks: matches!(&step.action, MountAction::Filesystem { no_symlinks: true, .. }),
+        recursive: matches!(&step.action, MountAction::Bind { recursive: true, .. }),
+        attr_set: attributes_to.0,
+        attr_clear: attributes_to.1,
+        recursive_set: recursive_to.0,
+        recursive_clear: recursive_to.1,
+        propagation: propagation.list(),
+        copy_up,
+    };
+    mount.put(sink);
+    Ok(())
+}
+
+fn hook(hook: &Hook, sink: &mut Vec<u8>) -> Result<()> {
+    let (path, args, env) = (c(&hook.path)?, Encoded::strings(&hook.args)?, Encoded::strings(&hook.env)?);
+    wire::Hook { path: &path, args: args.list(), env: env.list(), timeout: hook.timeout.unwrap_or(0) }.put(sink);
+    Ok(())
+}
+
+/// The state around the pid for hooks that the init runs; nothing if there are none.
+fn hook_states(plan: &Plan) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+    if plan.hooks.create_container.is_empty() && plan.hooks.start_container.is_empty() {
+        return Ok(Default::default());
+    }
+    let id = &plan.identity;
+    let (version, name) = (json(&id.oci_version)?, json(&id.id)?);
+    let (bundle, annotations) = (json(&id.bundle)?, json(&id.annotations)?);
+    let before = |status| format!("{{\"ociVersion\":{version},\"id\":{name},\"status\":\"{status}\",\"pid\":").into_bytes();
+    let annotations = if id.annotations.is_empty() { String::new() } else { format!(",\"annotations\":{annotations}") };
+    Ok((before("creating"), before("created"), format!(",\"bundle\":{bundle}{annotations}}}").into_bytes()))
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+}
+
+fn security(plan: &Plan) -> wire::Security<'static> {
+    let sets = &plan.security.capabilities;
+    wire::Security {
+        no_new_privileges: plan.security.no_new_privileges,
+        bounding: sets.bounding.0,
+        effective: sets.effective.0,
+        inheritable: sets.inheritable.0,
+        permitted: sets.permitted.0,
+        ambient: sets.ambient.0,
+        seccomp: &[],
+        seccomp_flags: 0,
+    }
+}
+
+fn program<'a>(plan: &Plan, lists: &'a Lists, text: &'a Strings, places: &Places) -> wire::Program<'a> {
+    let process = &plan.process;
+    let [stdin, stdout, stderr] = places.stdio;
+    wire::Program {
+        args: lists.args.list(),
+        env: lists.env.list(),
+        find_home: !process.env.iter().any(|variable| variable.starts_with("HOME=")),
+        search_path: &text.search_path,
+        cwd: &text.cwd,
+        uid: process.user.uid,
+        gid: process.user.gid,
+        groups: lists.groups.list(),
+        set_groups: plan.namespaces.set_groups,
+        umask: process.user.umask.unwrap_or(0o022),
+        stdin,
+        stdout,
+        stderr,
+        preserved: lists.preserved.list(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_times_are_one_field() {
+        let attrs = |set, clear| attributes(MountAttrs { set, clear });
+        assert_eq!(attrs(libc::MS_RDONLY | libc::MS_NOSUID, 0), (3, 0));
+        assert_eq!(attrs(libc::MS_NOATIME, 0), (0x10, 0x70));
+        assert_eq!(attrs(libc::MS_STRICTATIME, 0), (0x20, 0x70));
+        assert_eq!(attrs(libc::MS_RELATIME, 0), (0, 0x70));
+        assert_eq!(attrs(0, libc::MS_NOATIME | libc::MS_RDONLY), (0, 0x71));
+        assert_eq!(attrs(0, libc::MS_NODIRATIME), (0, 0x80));
+    }
+}

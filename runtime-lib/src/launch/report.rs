@@ -1,0 +1,211 @@
+//! What the init reported, in the words of the configuration.
+
+use super::wire::{Op, Phase, Report};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Plan;
+use std::os::unix::process::ExitStatusExt;
+
+/// Where in the configuration a step belongs, and what it was about to do.
+struct Place {
+    location: Option<String>,
+    operation: String,
+}
+
+fn place(location: impl Into<String>, operation: impl Into<String>) -> Place {
+    Place { location: Some(location.into()), operation: operation.into() }
+}
+
+/// The error that `report` stands for.
+pub(super) fn render(report: &Report, plan: &Plan) -> Error {
+    if report.phase == Phase::Lookup {
+        return lookup_error(report, &plan.process.args);
+    }
+    let index = report.index as usize;
+    let place = describe(report, index, plan);
+    let error = match (report.op, report.errno) {
+        (Op::HookFailed, _) => return hook_error(report, place),
+        (Op::HookTimeout, _) => {
+            Error::new(ErrorKind::Hook, "error running hook: timed out and was killed")
+        }
+        (Op::Whole, 0) => Error::new(ErrorKind::Internal, place.operation),
+        (op, errno) => {
+            let cause = std::io::Error::from_raw_os_error(errno);
+            match operation(op) {
+                Some(step) => Error::os(step, cause).context(place.operation),
+                None => Error::os(place.operation, cause),
+            }
+        }
+    };
+    let error = match hint(report) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    };
+    match place.location {
+        Some(location) => error.at(location),
+        None => error,
+    }
+}
+
+/// The error of an `execve(2)` or hook that failed after create had returned.
+pub(super) fn render_late(report: &Report, args: &[String]) -> Error {
+    match report.phase {
+        Phase::Exec => exec_error(report.errno, args),
+        Phase::StartContainerHooks => {
+            let location = format!("hooks.startContainer[{}]", report.index);
+            hook_error(report, Place { location: Some(location), operation: String::new() })
+        }
+        phase => Error::os(format!("step {phase:?}"), std::io::Error::from_raw_os_error(report.errno)),
+    }
+}
+
+fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
+    let path = |paths: &[String]| paths.get(index).cloned().unwrap_or_default();
+    let bare = |operation: &str| Place { location: None, operation: operation.to_owned() };
+    match report.phase {
+        Phase::Begin => bare("prepare the init"),
+        Phase::Orders => bare("read the orders in the init"),
+        Phase::OomScore => place("process.oomScoreAdj", "write oom_score_adj"),
+        Phase::Join => match plan.namespaces.join.get(index) {
+            Some(join) => place("linux.namespaces", format!("join {} namespace {}", join.kind.name(), join.path)),
+            None => place("linux.namespaces", "join a namespace"),
+        },
+        Phase::Fork => place("linux.namespaces", "fork into the new namespaces"),
+        Phase::Mapped => place("linux.uidMappings", "become root of the user namespace"),
+        Phase::Keyring => bare("join a new session keyring"),
+        Phase::Cgroup => place("linux.namespaces", "enter a new cgroup namespace"),
+        Phase::Rootfs => place("root.path", format!("make {} the root file system", plan.rootfs.path)),
+        Phase::Mounts => match plan.mounts.get(index) {
+            Some(step) => place(format!("mounts[{}]", step.index), step.operation()),
+            None => bare("mount"),
+        },
+        Phase::Devices => device(index, plan),
+        Phase::RuntimeHooks => bare("wait for hooks"),
+        Phase::CreateContainerHooks => place(format!("hooks.createContainer[{index}]"), "run hook"),
+        Phase::Pivot => place("root.path", format!("change the root to {}", plan.rootfs.path)),
+        Phase::Console => place("process.terminal", "set up the terminal"),
+        Phase::Hostname => place("hostname", "set the host name"),
+        Phase::Domainname => place("domainname", "set the domain name"),
+        Phase::Sysctl => match plan.sysctl.iter().nth(index) {
+            Some((name, value)) => place(format!("linux.sysctl[\"{name}\"]"), format!("set to {value:?}")),
+            None => place("linux.sysctl", "write"),
+        },
+        Phase::ReadonlyPaths => {
+            place(format!("linux.readonlyPaths[{index}]"), format!("make {} read-only", path(&plan.readonly_paths)))
+        }
+        Phase::MaskedPaths => {
+            place(format!("linux.maskedPaths[{index}]"), format!("mask {}", path(&plan.masked_paths)))
+        }
+        Phase::ReadonlyRoot => place("root.readonly", "make the root file system read-only"),
+        Phase::MakeCwd | Phase::Cwd => place("process.cwd", format!("enter {}", plan.process.cwd)),
+        Phase::Rlimits => place("process.rlimits", "set limits"),
+        Phase::NoNewPrivileges => place("process.noNewPrivileges", "set no_new_privs"),
+        Phase::Seccomp => place("linux.seccomp", "load the filter"),
+        Phase::Capabilities => place("process.capabilities", "unable to apply caps"),
+        Phase::User => place("process.user", user(report.op, plan)),
+        Phase::Ready | Phase::Wait => bare("hand over to the program"),
+        Phase::Lookup | Phase::Exec => place("process.args[0]", "execute the program"),
+        Phase::StartContainerHooks => place(format!("hooks.startContainer[{index}]"), "run hook"),
+    }
+}
+
+fn device(index: usize, plan: &Plan) -> Place {
+    let devices = &plan.devices;
+    if let Some(node) = devices.nodes.get(index) {
+        let location = node.index.map(|index| format!("linux.devices[{index}]"));
+        return Place { location, operation: format!("create device {}", node.path) };
+    }
+    let link = devices.links.get(index.saturating_sub(devices.nodes.len()));
+    Place { location: None, operation: format!("link {}", link.map_or("/dev", |link| link.path)) }
+}
+
+fn user(op: Op, plan: &Plan) -> String {
+    let user = &plan.process.user;
+    match op {
+        Op::Groups => format!("set groups {:?}", user.additional_gids),
+        Op::Gid => format!("become group {}", user.gid),
+        Op::Uid => format!("become user {}", user.uid),
+        _ => format!("become user {}:{}", user.uid, user.gid),
+    }
+}
+
+/// What failed within the step, where that is not the step itself.
+fn operation(op: Op) -> Option<&'static str> {
+    Some(match op {
+        Op::Whole | Op::Groups | Op::Gid | Op::Uid => return None,
+        Op::Link => "hand-off with the launcher",
+        Op::Decode => "decode the orders",
+        Op::OpenSource => "open source",
+        Op::CheckSource => "check source",
+        Op::OpenTarget => "open target",
+        Op::CreateTarget => "create target",
+        Op::CheckTarget => "check target",
+        Op::Mount => "mount",
+        Op::Attach => "attach the mount",
+        Op::SetAttributes => "set mount attributes",
+        Op::SetPropagation => "set propagation",
+        Op::CopyUp => "copy up",
+        Op::MakeNode => "mknod",
+        Op::Chown => "change owner",
+        Op::Write => "write",
+        Op::Detach => "detach the old root",
+        Op::Fork => "fork",
+        Op::HookFailed | Op::HookTimeout => "run",
+        Op::Bounding => "drop from the bounding set",
+        Op::Ambient => "raise the ambient set",
+        Op::Outside => "the directory is outside of the root",
+        Op::Send => "send the terminal",
+        Op::NotInPath => "search PATH",
+    })
+}
+
+fn hint(report: &Report) -> Option<&'static str> {
+    match (report.phase, report.op, report.errno) {
+        (Phase::Mounts, Op::CheckTarget, libc::ELOOP) => Some("proc and sysfs must be mounted on ordinary directories"),
+        (Phase::Console, Op::OpenTarget, libc::ENOENT) => Some("a terminal needs a devpts mount on /dev/pts"),
+        (Phase::Capabilities, _, libc::EPERM) => Some("the runtime itself does not have all of them"),
+        (Phase::Pivot, Op::Whole, libc::EINVAL) => Some("is the host's root a ramdisk? Then use --no-pivot"),
+        _ => None,
+    }
+}
+
+fn hook_error(report: &Report, place: Place) -> Error {
+    let status = std::process::ExitStatus::from_raw(report.detail as i32);
+    let message = match report.op {
+        Op::HookFailed => format!("error running hook: {}", super::hooks::describe(status)),
+        Op::HookTimeout => "error running hook: timed out and was killed".to_owned(),
+        _ => format!("error running hook: {}", std::io::Error::from_raw_os_error(report.errno)),
+    };
+    Error::new(ErrorKind::Hook, message).at(place.location.unwrap_or_default())
+}
+
+/// Engines match on these texts to tell "not found" (127) from "not executable" (126).
+fn lookup_error(report: &Report, args: &[String]) -> Error {
+    if report.op == Op::NotInPath && report.errno == libc::ENOENT {
+        let name = args.first().map(String::as_str).unwrap_or_default();
+        let message = format!("exec: {name:?}: executable file not found in $PATH");
+        return Error::new(ErrorKind::ProgramNotFound, message).at("process.args[0]");
+    }
+    exec_error(report.errno, args)
+}
+
+fn exec_error(errno: i32, args: &[String]) -> Error {
+    let name = args.first().map(String::as_str).unwrap_or_default();
+    let (kind, why) = match errno {
+        libc::ENOENT => (ErrorKind::ProgramNotFound, format!("stat {name}: no such file or directory")),
+        libc::EACCES => (ErrorKind::ProgramNotExecutable, "permission denied".to_owned()),
+        libc::EISDIR => (ErrorKind::ProgramNotExecutable, "is a directory".to_owned()),
+        libc::ENOEXEC => (ErrorKind::ProgramNotExecutable, "exec format error".to_owned()),
+        _ => {
+            let text = nix::errno::Errno::from_raw(errno).desc().to_lowercase();
+            (ErrorKind::ProgramNotExecutable, text)
+        }
+    };
+    Error::new(kind, format!("exec: {name:?}: {why}")).at("process.args[0]")
+}
+
+/// Decodes a report from bytes.
+pub(super) fn decode(bytes: &[u8]) -> Result<Report> {
+    use super::wire::{Reader, Wire};
+    let garbled = Error::new(ErrorKind::Internal, "the init sent something that is not a report");
+    Report::get(&mut Reader::new(bytes)).map_err(|_| garbled)
+}
