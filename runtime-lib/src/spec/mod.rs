@@ -95,7 +95,8 @@ pub fn faults(_text: &[u8]) -> Vec<crate::Error> {
     Vec::new()
 }
 
-/// The specification that `runc spec` writes; with `rootless`, for the user and group ids given.
-pub fn example(_rootless: Option<(u32, u32)>) -> oci_spec::runtime::Spec {
+/// The specification that `runc spec` writes; with `rootless`, for the user and group ids given;
+/// with `unified`, for a machine with cgroup version 2 only.
+pub fn example(_rootless: Option<(u32, u32)>, _unified: bool) -> oci_spec::runtime::Spec {
     oci_spec::runtime::Spec::default()
 }
