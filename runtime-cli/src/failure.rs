@@ -47,10 +47,10 @@ impl From<libcorten::Error> for Failure {
     }
 }
 
-/// Only for what needs no context: a failing standard stream or poll.
+/// Only for what needs no context.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
-        Failure::new(error.to_string())
+        Failure::new(crate::log::os_text(&error))
     }
 }
 

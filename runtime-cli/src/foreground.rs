@@ -244,8 +244,10 @@ fn reap(until: Option<i32>) -> Result<(), Failure> {
         if Some(pid) == until {
             break;
         }
-        // Reaped in any case: nix only fails to represent an end by a real-time signal.
-        let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+        // Any other error than ECHILD is nix's, which cannot represent an end by a real-time signal: it is reaped.
+        if waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD) {
+            break;
+        }
     }
     Ok(())
 }

@@ -37,10 +37,7 @@ fn run(arguments: &[OsString], log: &mut Log) -> Result<ExitCode, Failure> {
     };
     *log = Log::open(&globals.log)?;
     match args::invocation(&split, &globals)? {
-        Invocation::Print(text) => {
-            std::io::stdout().lock().write_all(text.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Invocation::Print(text) => commands::print(&text),
         Invocation::Verb { verb, matches } => {
             log.debug(&format!("corten {}", verb.name));
             let context = Context { globals: &globals, log, matches };

@@ -16,7 +16,7 @@ pub(crate) use new_container::{Announcement, delete_after};
 
 use crate::args::Globals;
 use crate::failure::Failure;
-use crate::log::Log;
+use crate::log::{Log, os_text};
 use clap::{ArgMatches, Command};
 use libcorten::Container;
 use std::io::Write;
@@ -78,9 +78,9 @@ impl Context<'_> {
 }
 
 /// Writes to standard output at once: what a failing write would lose must fail the verb.
-fn print(text: &str) -> Result<ExitCode, Failure> {
+pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
     let mut output = std::io::stdout().lock();
-    output.write_all(text.as_bytes())?;
-    output.flush()?;
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    written.map_err(|error| Failure::new(format!("write to standard output: {}", os_text(&error))))?;
     Ok(ExitCode::SUCCESS)
 }
