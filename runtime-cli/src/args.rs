@@ -150,7 +150,7 @@ pub(crate) fn globals(split: &Split<'_>) -> Result<Globals, Failure> {
     let format = log_format(format)
         .ok_or_else(|| Failure::new(format!("invalid log-format: {}", Path::new(format).display())))?;
     let root = match text(&matches, "root") {
-        Some(root) => std::path::absolute(root)?,
+        Some(root) => std::path::absolute(root).map_err(|error| Failure::os("find the state directory", &error))?,
         None => libcorten::default_state_root(),
     };
     Ok(Globals {

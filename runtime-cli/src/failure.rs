@@ -1,5 +1,8 @@
 //! What a verb returns when it cannot do its work.
 
+use nix::errno::Errno;
+use std::fmt::Display;
+use std::io;
 use std::process::ExitCode;
 
 /// A message for the log and an exit code; for a wrong command line also the usage to print.
@@ -14,6 +17,15 @@ impl Failure {
     /// A failure with exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), usage: None, code: 1 }
+    }
+
+    /// A failed system call; `operation` names its purpose and arguments, as in `open log /var/log/corten`.
+    pub(crate) fn os(operation: impl Display, error: &io::Error) -> Failure {
+        // The errno in words, without Rust's "(os error N)".
+        match error.raw_os_error() {
+            Some(errno) => Failure::new(format!("{operation}: {}", Errno::from_raw(errno).desc())),
+            None => Failure::new(format!("{operation}: {error}")),
+        }
     }
 
     /// A wrong command line; `help` goes to standard output below a line that says what is wrong, as with runc.
@@ -44,18 +56,5 @@ impl Failure {
 impl From<libcorten::Error> for Failure {
     fn from(error: libcorten::Error) -> Failure {
         Failure::new(format!("{error:#}"))
-    }
-}
-
-/// Only for what needs no context.
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Failure {
-        Failure::new(crate::log::os_text(&error))
-    }
-}
-
-impl From<nix::errno::Errno> for Failure {
-    fn from(errno: nix::errno::Errno) -> Failure {
-        Failure::new(errno.desc())
     }
 }

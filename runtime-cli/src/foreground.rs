@@ -5,15 +5,16 @@
 //! with every signal (blocked before the container exists, so that none is lost and none ends this process before it
 //! has cleaned up), and the ends of the terminal. So a program that has ended before we look is seen all the same.
 
-use crate::commands::{Announcement, delete_after};
+use crate::announcement::{Announcement, delete_after};
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::terminal::{End, HostTerminal, Relay};
 use libcorten::{Container, ContainerBuilder, ExitStatus, Force, console};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use std::os::fd::AsFd;
@@ -52,7 +53,7 @@ impl Foreground<'_> {
     ) -> Result<ExitCode, Failure> {
         let mut host = HostTerminal::find()?;
         let signals = self.prepare()?;
-        let (ours, theirs) = UnixStream::pair()?;
+        let (ours, theirs) = UnixStream::pair().map_err(|error| Failure::os("make a console socket", &error))?;
         // Created and started apart: the terminal has its size before the program can ask for it.
         let mut container = builder.console_socket(theirs.into()).create()?;
         let (input, output) = (std::io::stdin(), std::io::stdout());
@@ -61,8 +62,8 @@ impl Foreground<'_> {
             .and_then(|master| Relay::new(master, input.as_fd(), output.as_fd()))
             .and_then(|relay| {
                 host.copy_size(relay.master());
-                container.start()?;
                 host.set_raw()?;
+                container.start()?;
                 Ok(relay)
             });
         match prepared {
@@ -76,7 +77,7 @@ impl Foreground<'_> {
 
     fn prepare(&self) -> Result<SignalFd, Failure> {
         if self.subreaper {
-            nix::sys::prctl::set_child_subreaper(true)?;
+            set_child_subreaper(true).map_err(|errno| Failure::os("become a subreaper", &errno.into()))?;
         }
         block_signals()
     }
@@ -104,16 +105,16 @@ impl Foreground<'_> {
     }
 }
 
-/// Blocks every signal that can be forwarded, and gives the descriptor to read them from.
+/// Blocks every signal, and gives the descriptor to read them from.
+///
+/// A fault of this process itself still ends it: the kernel lets nobody block the signal of that.
 fn block_signals() -> Result<SignalFd, Failure> {
-    let mut signals = SigSet::all();
-    // Raised by a fault of this process itself: these must end it at once.
-    for fault in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGABRT] {
-        signals.remove(fault);
-    }
-    signals.remove(Signal::SIGSYS);
-    signals.thread_block()?;
-    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+    let signals = SigSet::all();
+    let descriptor = || {
+        signals.thread_block()?;
+        SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+    };
+    descriptor().map_err(|errno| Failure::os("block signals", &errno.into()))
 }
 
 /// The caller's terminal and the container's.
@@ -196,16 +197,20 @@ impl Watch<'_, '_> {
         match poll(&mut fds, timeout) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(Vec::new()),
-            Err(errno) => return Err(Failure::new(format!("poll the container: {}", errno.desc()))),
+            Err(errno) => return Err(Failure::os("poll the container", &errno.into())),
         }
         let ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
         Ok(events.iter().zip(ready).filter(|(_, ready)| *ready).map(|(event, _)| *event).collect())
     }
 
+    fn next_signal(&self) -> Result<Option<siginfo>, Failure> {
+        self.signals.read_signal().map_err(|errno| Failure::os("read a signal", &errno.into()))
+    }
+
     /// Acts on every signal that has arrived; true when one asked this process to end.
     fn take_signals(&mut self, ended: bool) -> Result<bool, Failure> {
         let mut impatient = false;
-        while let Some(info) = self.signals.read_signal()? {
+        while let Some(info) = self.next_signal()? {
             let Ok(number) = i32::try_from(info.ssi_signo) else { continue };
             match number {
                 libc::SIGCHLD => self.reap_others()?,
@@ -240,7 +245,8 @@ impl Watch<'_, '_> {
 }
 
 fn reap(until: Option<i32>) -> Result<(), Failure> {
-    while let Some(pid) = libcorten::next_zombie()? {
+    let next = || libcorten::next_zombie().map_err(|error| Failure::os("look for ended processes", &error));
+    while let Some(pid) = next()? {
         if Some(pid) == until {
             break;
         }

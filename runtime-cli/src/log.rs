@@ -39,7 +39,7 @@ impl Log {
         let open = |path: &PathBuf| {
             // One write per line in append mode: several runtimes may share the file.
             let file = File::options().append(true).create(true).mode(0o644).custom_flags(libc::O_NOCTTY).open(path);
-            file.map_err(|error| Failure::new(format!("open log {}: {}", path.display(), os_text(&error))))
+            file.map_err(|error| Failure::os(format_args!("open log {}", path.display()), &error))
         };
         let file = options.file.as_ref().map(open).transpose()?;
         Ok(Log { file, format: options.format, debug: options.debug })
@@ -71,14 +71,6 @@ impl Log {
             Some(mut file) => file.write_all(line.as_bytes()),
             None => std::io::stderr().write_all(line.as_bytes()),
         };
-    }
-}
-
-/// An error of the operating system in words, without Rust's "(os error N)".
-pub(crate) fn os_text(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
-        None => error.to_string(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Only this file prints errors and decides the exit code; a verb (`commands/`) returns one or the other.
 
+mod announcement;
 mod args;
 mod commands;
 mod failure;

@@ -5,13 +5,13 @@
 //! terminal and clears it on the container's, so that output into a file has plain newlines.
 
 use crate::failure::Failure;
-use crate::log::os_text;
 use libcorten::console::{set_window_size, window_size};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::{read, write};
+use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -28,22 +28,18 @@ impl HostTerminal {
     /// The terminal among the standard streams, else the controlling one.
     pub(crate) fn find() -> Result<HostTerminal, Failure> {
         let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let fd = if error.is_terminal() {
-            error.as_fd().try_clone_to_owned()?
-        } else if output.is_terminal() {
-            output.as_fd().try_clone_to_owned()?
-        } else if input.is_terminal() {
-            input.as_fd().try_clone_to_owned()?
-        } else {
-            let tty = std::fs::File::options().read(true).write(true).open("/dev/tty");
-            tty.map_err(|error| Failure::new(format!("open /dev/tty: {}", os_text(&error))))?.into()
+        let streams = [error.as_fd(), output.as_fd(), input.as_fd()];
+        let fd = match streams.into_iter().find(IsTerminal::is_terminal) {
+            Some(stream) => stream.try_clone_to_owned(),
+            None => File::options().read(true).write(true).open("/dev/tty").map(OwnedFd::from),
         };
+        let fd = fd.map_err(|error| Failure::os("open /dev/tty", &error))?;
         Ok(HostTerminal { fd, saved: None })
     }
 
     /// Sets raw mode until this is dropped.
     pub(crate) fn set_raw(&mut self) -> Result<(), Failure> {
-        let failed = |errno: Errno| Failure::new(format!("set the terminal to raw mode: {}", errno.desc()));
+        let failed = |errno: Errno| Failure::os("set the terminal to raw mode", &errno.into());
         let saved = tcgetattr(&self.fd).map_err(failed)?;
         let mut raw = saved.clone();
         cfmakeraw(&mut raw);
@@ -93,7 +89,7 @@ pub(crate) enum End {
 impl<'a> Relay<'a> {
     /// Prepares `master`; copying is done by [`on_event`](Relay::on_event).
     pub(crate) fn new(master: OwnedFd, input: BorrowedFd<'a>, output: BorrowedFd<'a>) -> Result<Relay<'a>, Failure> {
-        let failed = |errno: Errno| Failure::new(format!("prepare the container's terminal: {}", errno.desc()));
+        let failed = |errno: Errno| Failure::os("prepare the container's terminal", &errno.into());
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL).map_err(failed)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map_err(failed)?;
         let mut settings = tcgetattr(&master).map_err(failed)?;
@@ -252,7 +248,6 @@ impl Pending {
 mod tests {
     use super::*;
     use nix::poll::{PollTimeout, poll};
-    use std::fs::File;
     use std::io::{Read, Write};
 
     fn pipe() -> (File, File) {

@@ -36,10 +36,7 @@ fn faults(context: &Context<'_>, dir: &OsStr) -> Result<Vec<Error>, Failure> {
     if !faults.is_empty() {
         return Ok(faults);
     }
-    let bundle = Bundle::open(dir)?;
-    for warning in &bundle.spec().warnings {
-        context.log.warning(warning);
-    }
+    let bundle = context.bundle(dir)?;
     let builder = Container::builder("container")?
         .state_root(&context.globals.root)
         .systemd_cgroup(context.globals.systemd_cgroup)

@@ -12,13 +12,12 @@ mod spec;
 mod start;
 mod state;
 
-pub(crate) use new_container::{Announcement, delete_after};
-
 use crate::args::Globals;
 use crate::failure::Failure;
-use crate::log::{Log, os_text};
+use crate::log::Log;
 use clap::{ArgMatches, Command};
-use libcorten::Container;
+use libcorten::{Bundle, Container};
+use std::ffi::OsStr;
 use std::io::Write;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
@@ -71,6 +70,15 @@ impl Context<'_> {
         self.operand(0).unwrap_or_default()
     }
 
+    /// Loads a bundle and logs what it warns of.
+    fn bundle(&self, dir: &OsStr) -> Result<Bundle, Failure> {
+        let bundle = Bundle::open(dir)?;
+        for warning in &bundle.spec().warnings {
+            self.log.warning(warning);
+        }
+        Ok(bundle)
+    }
+
     /// The container named by the first operand.
     pub(crate) fn container(&self) -> Result<Container, Failure> {
         Ok(Container::load(&self.globals.root, self.id())?)
@@ -81,6 +89,6 @@ impl Context<'_> {
 pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
     let mut output = std::io::stdout().lock();
     let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-    written.map_err(|error| Failure::new(format!("write to standard output: {}", os_text(&error))))?;
+    written.map_err(|error| Failure::os("write to standard output", &error))?;
     Ok(ExitCode::SUCCESS)
 }

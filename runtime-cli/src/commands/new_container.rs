@@ -1,15 +1,12 @@
 //! What `create` and `run` have in common: their options, the bundle, and telling the caller which process it became.
 
 use super::Context;
+use crate::announcement::Announcement;
 use crate::args::{option, switch, text};
 use crate::failure::Failure;
-use crate::log::os_text;
 use clap::{ArgMatches, Command};
-use libcorten::{Bundle, Container, ContainerBuilder, Force, console};
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::AsFd;
+use libcorten::{Bundle, Container, ContainerBuilder};
+use std::ffi::OsStr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -38,10 +35,7 @@ pub(super) struct NewContainer<'a> {
 impl<'a> NewContainer<'a> {
     /// Loads the bundle that the options name, and logs what it warns of.
     pub(super) fn read(context: &'a Context<'a>) -> Result<NewContainer<'a>, Failure> {
-        let bundle = Bundle::open(text(&context.matches, "bundle").unwrap_or(OsStr::new(".")))?;
-        for warning in &bundle.spec().warnings {
-            context.log.warning(warning);
-        }
+        let bundle = context.bundle(text(&context.matches, "bundle").unwrap_or(OsStr::new(".")))?;
         Ok(NewContainer { context, bundle, console_socket: text(&context.matches, "console-socket") })
     }
 
@@ -92,8 +86,7 @@ impl<'a> NewContainer<'a> {
 
 fn connect(name: &str, path: &OsStr) -> Result<UnixStream, Failure> {
     let shown = Path::new(path).display();
-    let failed = |error| Failure::new(format!("connect to {name} socket {shown}: {}", os_text(&error)));
-    UnixStream::connect(path).map_err(failed)
+    UnixStream::connect(path).map_err(|error| Failure::os(format_args!("connect to {name} socket {shown}"), &error))
 }
 
 /// How many descriptors from 3 on the program gets: those of socket activation, see `sd_listen_fds(3)`, and
@@ -126,77 +119,10 @@ fn is_inherited(number: u32) -> bool {
     flags.is_some_and(|flags| flags & libc::O_CLOEXEC == 0)
 }
 
-/// What tells the caller about the container's first process.
-pub(crate) struct Announcement {
-    pid_file: Option<PathBuf>,
-    pidfd_socket: Option<UnixStream>,
-}
-
-impl Announcement {
-    /// Tells; when that fails, nobody knows of the container, so it is deleted again.
-    pub(crate) fn make(self, container: Container) -> Result<Container, Failure> {
-        match self.tell(&container) {
-            Ok(()) => Ok(container),
-            Err(failure) => Err(delete_after(container, failure)),
-        }
-    }
-
-    fn tell(self, container: &Container) -> Result<(), Failure> {
-        let gone = || Failure::new("the container ended before its pid was known");
-        if let Some(path) = &self.pid_file {
-            write_pid_file(path, container.pid().ok_or_else(gone)?)?;
-        }
-        if let Some(socket) = &self.pidfd_socket {
-            // The name that runc gives to the message of a container's first process.
-            console::send_fd(socket.as_fd(), "standard", container.pidfd().ok_or_else(gone)?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Deletes a container after a failure, which stays the one to report.
-pub(crate) fn delete_after(container: Container, failure: Failure) -> Failure {
-    match container.delete(Force::Yes) {
-        Ok(()) => failure,
-        Err(error) => Failure::new(format!("{}; delete the container: {error:#}", failure.message())),
-    }
-}
-
-/// Writes the number alone, through a temporary file: who sees the file sees all of it.
-fn write_pid_file(path: &Path, pid: i32) -> Result<(), Failure> {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = File::create_new(&temporary)
-        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|error| {
-        // It may not exist: then there is nothing to remove.
-        let _ = std::fs::remove_file(&temporary);
-        Failure::new(format!("write pid file {}: {}", path.display(), os_text(&error)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_pid_file_is_replaced_and_nothing_else_is_left() {
-        let dir = std::env::temp_dir().join(format!("corten-pid-test-{}", std::process::id()));
-        std::fs::create_dir(&dir).unwrap();
-        let path = dir.join("pid");
-        std::fs::write(&path, "a longer text").unwrap();
-        write_pid_file(&path, 42).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "42");
-        std::fs::create_dir(dir.join("directory")).unwrap();
-        let failure = write_pid_file(&dir.join("directory"), 42).unwrap_err();
-        let left = std::fs::read_dir(&dir).unwrap().count();
-        std::fs::remove_dir_all(&dir).unwrap();
-        assert_eq!(failure.message(), format!("write pid file {}/directory: Is a directory", dir.display()));
-        assert_eq!(left, 2);
-    }
+    use std::fs::File;
 
     #[test]
     fn inherited_means_open_and_not_cloexec() {

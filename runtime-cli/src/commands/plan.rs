@@ -4,7 +4,7 @@ use super::{Context, Verb, print};
 use crate::args::{option, text};
 use crate::failure::Failure;
 use clap::ArgMatches;
-use libcorten::{Bundle, Container};
+use libcorten::Container;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
@@ -23,10 +23,7 @@ pub(super) const VERB: Verb = Verb {
 };
 
 fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
-    let bundle = Bundle::open(bundle_dir(context))?;
-    for warning in &bundle.spec().warnings {
-        context.log.warning(warning);
-    }
+    let bundle = context.bundle(bundle_dir(context))?;
     let plan = Container::builder(&option_text(&context.matches, "id"))?
         .state_root(&context.globals.root)
         .systemd_cgroup(context.globals.systemd_cgroup)

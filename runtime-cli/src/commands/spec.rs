@@ -3,7 +3,6 @@
 use super::{Context, Verb};
 use crate::args::{option, switch, text};
 use crate::failure::Failure;
-use crate::log::os_text;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use serde::Serialize;
 use std::fs::File;
@@ -40,7 +39,7 @@ fn write(dir: &Path, spec: &impl Serialize) -> Result<(), Failure> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut json, indent);
     spec.serialize(&mut serializer).map_err(|error| Failure::new(error.to_string()))?;
     let path = dir.join("config.json");
-    let failed = |error| Failure::new(format!("write {}: {}", path.display(), os_text(&error)));
+    let failed = |error: std::io::Error| Failure::os(format_args!("write {}", path.display()), &error);
     match File::create_new(&path) {
         Ok(mut file) => file.write_all(&json).map_err(failed),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
