@@ -28,6 +28,7 @@
 
 mod bundle;
 pub mod cgroup;
+pub mod console;
 mod container;
 mod error;
 pub mod host;
@@ -44,3 +45,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::ContainerId;
 pub use plan::Plan;
 pub use store::{State, Status, default_state_root};
+#[doc(hidden)]
+pub use sys::child::next_zombie;

@@ -1,9 +1,12 @@
 //! Typed wrappers of system calls: the only unsafe code of the library.
 
 pub(crate) mod bpf;
+pub(crate) mod child;
 pub(crate) mod clone;
+pub(crate) mod fdpass;
 pub(crate) mod kill;
 pub(crate) mod memfd;
 pub(crate) mod namespace;
 pub(crate) mod pidfd;
 pub(crate) mod socket;
+pub(crate) mod tty;

@@ -1,0 +1,84 @@
+//! Telling the caller which process a container has become: `--pid-file` and `--pidfd-socket`.
+
+use crate::failure::Failure;
+use libcorten::{Container, Force, console};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+/// What tells the caller about the container's first process.
+pub(crate) struct Announcement {
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Connected.
+    pub(crate) pidfd_socket: Option<UnixStream>,
+}
+
+impl Announcement {
+    /// Tells; when that fails, nobody knows of the container, so it is deleted again.
+    pub(crate) fn make(self, container: Container) -> Result<Container, Failure> {
+        match self.tell(&container) {
+            Ok(()) => Ok(container),
+            Err(failure) => Err(delete_after(container, failure)),
+        }
+    }
+
+    fn tell(self, container: &Container) -> Result<(), Failure> {
+        let gone = || Failure::new("the container ended before its pid was known");
+        if let Some(path) = &self.pid_file {
+            write_pid_file(path, container.pid().ok_or_else(gone)?)?;
+        }
+        if let Some(socket) = &self.pidfd_socket {
+            // The name that runc gives to the message of a container's first process.
+            console::send_fd(socket.as_fd(), "standard", container.pidfd().ok_or_else(gone)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Deletes a container after a failure, which stays the one to report.
+pub(crate) fn delete_after(container: Container, failure: Failure) -> Failure {
+    match container.delete(Force::Yes) {
+        Ok(()) => failure,
+        Err(error) => Failure::new(format!("{}; delete the container: {error:#}", failure.message())),
+    }
+}
+
+/// Writes the number alone, through a temporary file: who sees the file sees all of it.
+fn write_pid_file(path: &Path, pid: i32) -> Result<(), Failure> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = File::create_new(&temporary)
+        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // It may not exist: then there is nothing to remove.
+        let _ = std::fs::remove_file(&temporary);
+        Failure::os(format_args!("write pid file {}", path.display()), &error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pid_file_is_replaced_and_nothing_else_is_left() {
+        let dir = std::env::temp_dir().join(format!("corten-pid-test-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let path = dir.join("pid");
+        std::fs::write(&path, "a longer text").unwrap();
+        write_pid_file(&path, 42).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "42");
+        std::fs::create_dir(dir.join("directory")).unwrap();
+        let failure = write_pid_file(&dir.join("directory"), 42).unwrap_err();
+        let left = std::fs::read_dir(&dir).unwrap().count();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(failure.message(), format!("write pid file {}/directory: Is a directory", dir.display()));
+        assert_eq!(left, 2);
+    }
+}

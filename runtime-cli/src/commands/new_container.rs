@@ -1,0 +1,134 @@
+//! What `create` and `run` have in common: their options, the bundle, and telling the caller which process it became.
+
+use super::Context;
+use crate::announcement::Announcement;
+use crate::args::{option, switch, text};
+use crate::failure::Failure;
+use clap::{ArgMatches, Command};
+use libcorten::{Bundle, Container, ContainerBuilder};
+use std::ffi::OsStr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+/// The options of both verbs.
+pub(super) fn options(command: Command) -> Command {
+    command
+        .arg(option("bundle", "DIR", "the bundle [default: the current directory]").short('b'))
+        .arg(option("console-socket", "SOCKET", "AF_UNIX socket to send the terminal's master to"))
+        .arg(option("pid-file", "FILE", "write the pid of the container's first process to FILE"))
+        .arg(option("pidfd-socket", "SOCKET", "AF_UNIX socket to send a pidfd of that process to"))
+        .arg(switch("no-pivot", "do not use pivot_root, for a rootfs on a ramdisk (less safe)"))
+        .arg(switch("no-new-keyring", "keep the caller's session keyring"))
+        .arg(
+            option("preserve-fds", "N", "pass N descriptors more than stdio and $LISTEN_FDS [default: 0]")
+                .value_parser(clap::value_parser!(u32)),
+        )
+}
+
+/// A container that is to be made.
+pub(super) struct NewContainer<'a> {
+    context: &'a Context<'a>,
+    bundle: Bundle,
+    console_socket: Option<&'a OsStr>,
+}
+
+impl<'a> NewContainer<'a> {
+    /// Loads the bundle that the options name, and logs what it warns of.
+    pub(super) fn read(context: &'a Context<'a>) -> Result<NewContainer<'a>, Failure> {
+        let bundle = context.bundle(text(&context.matches, "bundle").unwrap_or(OsStr::new(".")))?;
+        Ok(NewContainer { context, bundle, console_socket: text(&context.matches, "console-socket") })
+    }
+
+    /// Whether the program is to have a terminal.
+    pub(super) fn has_terminal(&self) -> bool {
+        self.bundle.spec().process.terminal
+    }
+
+    /// A terminal needs somebody to keep its master: this process, or whoever listens at the console socket once this
+    /// process has gone.
+    pub(super) fn check_console(&self, detach: bool) -> Result<(), Failure> {
+        match (detach && self.has_terminal(), self.console_socket) {
+            (true, None) => {
+                Err(Failure::new("cannot allocate tty if corten will detach without setting console socket"))
+            }
+            (false, Some(_)) => {
+                Err(Failure::new("cannot use console socket if corten will not detach or allocate tty"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whom to tell about the container's first process; sockets are connected now, while there is nothing to undo.
+    pub(super) fn announcement(&self) -> Result<Announcement, Failure> {
+        let matches = &self.context.matches;
+        Ok(Announcement {
+            pid_file: text(matches, "pid-file").map(PathBuf::from),
+            pidfd_socket: text(matches, "pidfd-socket").map(|path| connect("pidfd", path)).transpose()?,
+        })
+    }
+
+    /// The library's builder, with all the options.
+    pub(super) fn builder(self) -> Result<ContainerBuilder, Failure> {
+        let Context { globals, matches, .. } = self.context;
+        let mut builder = Container::builder(self.context.id())?
+            .state_root(&globals.root)
+            .systemd_cgroup(globals.systemd_cgroup)
+            .no_pivot(matches.get_flag("no-pivot"))
+            .no_new_keyring(matches.get_flag("no-new-keyring"))
+            .preserve_fds(preserved(matches)?)
+            .loaded_bundle(self.bundle);
+        if let Some(path) = self.console_socket {
+            builder = builder.console_socket(connect("console", path)?.into());
+        }
+        Ok(builder)
+    }
+}
+
+fn connect(name: &str, path: &OsStr) -> Result<UnixStream, Failure> {
+    let shown = Path::new(path).display();
+    UnixStream::connect(path).map_err(|error| Failure::os(format_args!("connect to {name} socket {shown}"), &error))
+}
+
+/// How many descriptors from 3 on the program gets: those of socket activation, see `sd_listen_fds(3)`, and
+/// `--preserve-fds`. Each must be one that our caller gave us.
+fn preserved(matches: &ArgMatches) -> Result<u32, Failure> {
+    let asked = matches.get_one::<u32>("preserve-fds").copied().unwrap_or(0);
+    let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u32>().ok());
+    let activated = match number("LISTEN_PID") {
+        Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),
+        _ => 0,
+    };
+    let count = activated.checked_add(asked);
+    let end = count.and_then(|count| count.checked_add(3)).filter(|end| i32::try_from(*end).is_ok());
+    let (Some(count), Some(end)) = (count, end) else {
+        return Err(Failure::new(format!("--preserve-fds {asked}: more than a process can have")));
+    };
+    match (3..end).find(|number| !is_inherited(*number)) {
+        Some(missing) => Err(Failure::new(format!("--preserve-fds {asked}: file descriptor {missing} is not open"))),
+        None => Ok(count),
+    }
+}
+
+/// Whether a descriptor was open when this program began: those that it has opened itself since are close-on-exec.
+fn is_inherited(number: u32) -> bool {
+    let Ok(info) = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")) else {
+        return false;
+    };
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & libc::O_CLOEXEC == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn inherited_means_open_and_not_cloexec() {
+        let file = File::open("/dev/null").unwrap();
+        assert!(!is_inherited(std::os::fd::AsRawFd::as_raw_fd(&file) as u32));
+        assert!(!is_inherited(1_000_000));
+        assert!(is_inherited(2));
+    }
+}

@@ -1,0 +1,50 @@
+//! `corten plan`
+
+use super::{Context, Verb, print};
+use crate::args::{option, text};
+use crate::failure::Failure;
+use clap::ArgMatches;
+use libcorten::Container;
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+pub(super) const VERB: Verb = Verb {
+    name: "plan",
+    about: "print what create would do, without doing it",
+    operands: "[BUNDLE]",
+    count: 0..=1,
+    options: |command| {
+        command
+            .arg(option("bundle", "DIR", "the bundle [default: the current directory]").short('b'))
+            .arg(option("format", "FORMAT", "text or json [default: text]").default_value("text"))
+            .arg(option("id", "CONTAINER-ID", "the id to plan for").default_value("container"))
+    },
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
+    let bundle = context.bundle(bundle_dir(context))?;
+    let plan = Container::builder(&option_text(&context.matches, "id"))?
+        .state_root(&context.globals.root)
+        .systemd_cgroup(context.globals.systemd_cgroup)
+        .loaded_bundle(bundle)
+        .plan()?;
+    match option_text(&context.matches, "format").as_str() {
+        "text" => print(&plan.to_string()),
+        "json" => {
+            let json = serde_json::to_string_pretty(&plan).map_err(|error| Failure::new(error.to_string()))?;
+            print(&(json + "\n"))
+        }
+        _ => Err(Failure::new("invalid format option")),
+    }
+}
+
+fn option_text(matches: &ArgMatches, name: &str) -> String {
+    text(matches, name).unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The bundle of a verb that takes it as an operand or as an option.
+pub(super) fn bundle_dir<'a>(context: &'a Context<'_>) -> &'a OsStr {
+    let option = text(&context.matches, "bundle");
+    option.or_else(|| context.operand(0).map(OsStr::new)).unwrap_or(OsStr::new("."))
+}

@@ -1,0 +1,43 @@
+//! `corten run`
+
+use super::new_container::{NewContainer, options};
+use super::{Context, Verb};
+use crate::args::switch;
+use crate::failure::Failure;
+use crate::foreground::Foreground;
+use std::process::ExitCode;
+
+pub(super) const VERB: Verb = Verb {
+    name: "run",
+    about: "create and start a container",
+    operands: "CONTAINER-ID",
+    count: 1..=1,
+    options: |command| {
+        options(command)
+            .arg(switch("detach", "return when the program has been started").short('d'))
+            .arg(switch("keep", "keep the container after the program has ended"))
+            .arg(switch("no-subreaper", "do not adopt orphaned processes of the container"))
+    },
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
+    let detach = context.matches.get_flag("detach");
+    let new = NewContainer::read(context)?;
+    new.check_console(detach)?;
+    let announcement = new.announcement()?;
+    if detach {
+        announcement.make(new.builder()?.run()?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let foreground = Foreground {
+        keep: context.matches.get_flag("keep"),
+        subreaper: !context.matches.get_flag("no-subreaper"),
+        log: context.log,
+    };
+    if new.has_terminal() {
+        foreground.run_on_terminal(new.builder()?, announcement)
+    } else {
+        foreground.run(new.builder()?, announcement)
+    }
+}
