@@ -128,3 +128,101 @@ fn instruction(code: u8, destination: u8, source: u8, operand: i32) -> Instructi
         _ => Instruction { code, registers, offset: 0, immediate: operand },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a program as the kernel does, for the instructions that are in use here; refuses what the verifier would.
+    fn run(program: &[Instruction], access_type: u32, major: u32, minor: u32) -> bool {
+        let context = [access_type, major, minor];
+        let mut registers: [Option<u32>; 11] = [None; 11];
+        let mut at = 0;
+        loop {
+            let Instruction { code, registers: pair, offset, immediate } = program[at];
+            let (to, from) = ((pair & 15) as usize, (pair >> 4) as usize);
+            at += 1;
+            let jump = at + usize::try_from(offset).expect("no jump leads back");
+            let held = |register: usize| registers[register].expect("a register is set before it is read");
+            match code {
+                LOAD_WORD => {
+                    assert!(from == CONTEXT as usize && offset % 4 == 0);
+                    registers[to] = Some(context[offset as usize / 4]);
+                }
+                MOVE_CONSTANT => registers[to] = Some(immediate as u32),
+                MOVE_REGISTER => registers[to] = Some(held(from)),
+                AND_CONSTANT => registers[to] = Some(held(to) & immediate as u32),
+                SHIFT_RIGHT => registers[to] = Some(held(to) >> immediate),
+                JUMP_UNEQUAL if held(to) != immediate as u32 => at = jump,
+                JUMP_EQUAL if held(to) == immediate as u32 => at = jump,
+                JUMP_UNEQUAL | JUMP_EQUAL => {}
+                EXIT => return held(RESULT as usize) == 1,
+                other => panic!("unknown instruction {other:#x}"),
+            }
+        }
+    }
+
+    fn access(text: &str) -> Access {
+        Access { read: text.contains('r'), write: text.contains('w'), mknod: text.contains('m') }
+    }
+
+    fn rule(kind: DeviceType, major: Option<u32>, minor: Option<u32>, letters: &str) -> DeviceRule {
+        DeviceRule { kind, major, minor, access: access(letters) }
+    }
+
+    /// What the policy means, said in another way than the program says it.
+    fn meant(policy: &DevicePolicy, kind: DeviceType, major: u32, minor: u32, asked: Access) -> bool {
+        let matching = policy.exceptions.iter().filter(|rule| {
+            rule.kind == kind && rule.major.is_none_or(|m| m == major) && rule.minor.is_none_or(|m| m == minor)
+        });
+        let mask = access_mask(asked);
+        let mut matching = matching.map(|rule| access_mask(rule.access));
+        if policy.allow_by_default {
+            !matching.any(|held| held & mask != 0)
+        } else {
+            matching.any(|held| held & mask == mask)
+        }
+    }
+
+    #[test]
+    fn the_program_decides_as_the_policy_says() {
+        use DeviceType::{Block, Char};
+        let exceptions = vec![
+            rule(Block, None, None, "m"),
+            rule(Char, Some(1), Some(3), "rwm"),
+            rule(Char, Some(1), None, "r"),
+            rule(Char, None, Some(7), "w"),
+            rule(Block, Some(8), Some(u32::MAX), "rw"),
+        ];
+        let letters = ["r", "w", "m", "rw", "rm", "wm", "rwm"];
+        let mut allowed = 0;
+        for allow_by_default in [false, true] {
+            for exceptions in [exceptions.clone(), Vec::new()] {
+                let policy = DevicePolicy { allow_by_default, exceptions };
+                let program = program(&policy);
+                for (kind, number) in [(Block, DEVICE_BLOCK), (Char, DEVICE_CHAR)] {
+                    for (major, minor) in [(1, 3), (1, 4), (2, 3), (2, 7), (8, u32::MAX), (8, 0)] {
+                        for asked in letters {
+                            let request = (access_mask(access(asked)) as u32) << 16 | number as u32;
+                            let decided = run(&program, request, major, minor);
+                            let expected = meant(&policy, kind, major, minor, access(asked));
+                            assert_eq!(decided, expected, "{kind:?} {major}:{minor} {asked} by {policy:?}");
+                            allowed += u32::from(decided);
+                        }
+                    }
+                }
+            }
+        }
+        assert!((1..4 * 2 * 6 * 7).contains(&allowed));
+    }
+
+    #[test]
+    fn a_request_asks_for_the_opcodes_of_the_kernel() {
+        // BPF_CLASS | BPF_OP | BPF_SRC, BPF_MODE | BPF_SIZE as linux/bpf_common.h composes them.
+        assert_eq!(LOAD_WORD, 0x01 | 0x60);
+        assert_eq!([MOVE_CONSTANT, MOVE_REGISTER], [0x04 | 0xb0, 0x04 | 0xb0 | 0x08]);
+        assert_eq!([AND_CONSTANT, SHIFT_RIGHT], [0x04 | 0x50, 0x04 | 0x70]);
+        assert_eq!([JUMP_EQUAL, JUMP_UNEQUAL], [0x06 | 0x10, 0x06 | 0x50]);
+        assert_eq!(EXIT, 0x05 | 0x90);
+    }
+}

@@ -22,7 +22,8 @@ enum Freezer {
 }
 
 impl Cgroup {
-    /// Whether all processes are frozen. A cgroup that is gone, or cannot freeze, is not.
+    /// Whether the container is frozen: it was asked to be, and on version 1 has come to a stop (on version 2 a signal
+    /// stirs a process for an instant). A cgroup that is gone, or cannot freeze, is not.
     ///
     /// # Errors
     /// The state cannot be read.
@@ -39,7 +40,7 @@ impl Cgroup {
         freezer.ask(true)?;
         let deadline = Instant::now() + PATIENCE;
         let mut pause = FIRST_PAUSE;
-        while !freezer.is_frozen()? {
+        while !freezer.has_stopped()? {
             if Instant::now() >= deadline {
                 let _ = freezer.ask(false);
                 return Err(Error::os(format!("freeze {}", freezer.directory().display()), Errno::ETIMEDOUT));
@@ -122,10 +123,20 @@ impl Freezer {
     }
 
     fn is_frozen(&self) -> Result<bool> {
-        let (file, line) = match self {
-            Freezer::V1(_) => ("freezer.state", "FROZEN"),
-            Freezer::V2(_) => ("cgroup.events", "frozen 1"),
-        };
+        match self {
+            Freezer::V1(_) => self.has_stopped(),
+            Freezer::V2(_) => self.says("cgroup.freeze", "1"),
+        }
+    }
+
+    fn has_stopped(&self) -> Result<bool> {
+        match self {
+            Freezer::V1(_) => self.says("freezer.state", "FROZEN"),
+            Freezer::V2(_) => self.says("cgroup.events", "frozen 1"),
+        }
+    }
+
+    fn says(&self, file: &str, line: &str) -> Result<bool> {
         let path = self.directory().join(file);
         match files::read(&path) {
             Ok(text) => Ok(text.lines().any(|l| l == line)),
