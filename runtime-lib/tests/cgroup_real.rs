@@ -2,12 +2,14 @@
 //! namespace of its own. Needs root; says so and passes without.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
-use libcorten::cgroup::{Cgroup, CgroupPlan, Driver};
+use libcorten::cgroup::{Cgroup, CgroupPaths, CgroupPlan, Driver};
 use libcorten::host::HostCgroups;
 use libcorten::spec::{Hooks, Namespaces, Process, Root, User, ValidSpec};
 use libcorten::{ContainerId, ErrorKind};
 use serde_json::{Value, json};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -395,6 +397,34 @@ fn an_existing_cgroup_is_taken_over_only_when_nobody_is_in_it() {
         drop(child);
         cgroup.remove().unwrap();
     });
+}
+
+#[test]
+fn a_caller_without_the_right_goes_without_unless_a_limit_is_asked_for() {
+    const NAME: &str = "a_caller_without_the_right_goes_without_unless_a_limit_is_asked_for";
+    if nix::unistd::geteuid().is_root() {
+        // Where an ordinary user can execute it.
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let program = directory.path().join("test");
+        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let mut command = Command::new(program);
+        command.args(["--exact", NAME, "--nocapture"]).uid(65534).gid(65534).current_dir("/");
+        let output = command.output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && shown.contains("1 passed"), "{shown}");
+        return;
+    }
+    let unlimited = plan("rootless", None, Value::Null);
+    let made = Cgroup::chosen(&unlimited).create(&unlimited).unwrap();
+    assert_eq!((made.cgroup().paths(), made.directories().len()), (&CgroupPaths::Unmanaged, 0));
+    let limited = plan("rootless", None, json!({"pids": {"limit": 5}}));
+    let placed = plan("rootless", Some("/corten-test-rootless"), Value::Null);
+    for plan in [limited, placed] {
+        let error = Cgroup::chosen(&plan).create(&plan).unwrap_err();
+        assert!([Some(libc::EACCES), Some(libc::EPERM)].contains(&error.errno()), "{error:#}");
+        assert_eq!(error.location(), Some("linux.cgroupsPath"));
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// How long processes may take to stop: one in an uninterruptible sleep stops only when it wakes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long [`Cgroup::kill`] waits for that: it can do without, and one that does not stop is to be killed all the more.
+const PATIENCE_TO_KILL: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// How many times new processes are looked for that a killed one left behind.
@@ -36,9 +38,13 @@ impl Cgroup {
     /// # Errors
     /// The kernel refuses, or a process does not stop in time. [`ErrorKind::Unsupported`] without a freezer.
     pub fn freeze(&self) -> Result<()> {
+        self.freeze_within(PATIENCE)
+    }
+
+    fn freeze_within(&self, patience: Duration) -> Result<()> {
         let freezer = self.freezer_or_fault()?;
         freezer.ask(true)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         let mut pause = FIRST_PAUSE;
         while !freezer.has_stopped()? {
             if Instant::now() >= deadline {
@@ -79,8 +85,10 @@ impl Cgroup {
         }
         let Some(directory) = self.counting_directory() else { return Ok(()) };
         let was_frozen = self.is_frozen()?;
-        // Without a freezer, or with a process that does not stop, the rounds below still catch up with forks.
-        let _ = self.freeze();
+        if !was_frozen {
+            // Without a freezer, or with a process that does not stop, the rounds below still catch up with forks.
+            let _ = self.freeze_within(PATIENCE_TO_KILL);
+        }
         let result = signal_all(&directory, signal);
         let thawed = if was_frozen && signal != libc::SIGKILL { Ok(()) } else { self.thaw_if_there() };
         let left = result?;
