@@ -256,6 +256,16 @@ fn devices_are_denied_by_default() {
             ("deny", json!([{"allow": false, "access": "rwm"}]), false),
             ("one", json!([{"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"}]), true),
             ("all", json!([{"allow": true, "access": "rwm"}]), true),
+            ("major", json!([{"allow": true, "type": "c", "major": 1, "access": "rwm"}]), true),
+            ("char", json!([{"allow": true, "type": "c", "access": "rwm"}]), true),
+            ("block", json!([{"allow": true, "type": "b", "access": "rwm"}]), false),
+            (
+                "allbut",
+                json!([{"allow": true, "access": "rwm"},
+                       {"allow": false, "type": "c", "major": 1, "minor": 11, "access": "r"},
+                       {"allow": false, "type": "b", "access": "rwm"}]),
+                false,
+            ),
         ] {
             let plan = plan(name, None, json!({ "devices": rules }));
             let cgroup = Cgroup::chosen(&plan);

@@ -181,12 +181,11 @@ fn inherit_cpuset(directory: &CgroupDirectory, made: &[PathBuf]) -> Result<()> {
         let Some(parent) = path.parent() else { continue };
         for name in ["cpuset.cpus", "cpuset.mems"] {
             let (from, to) = (parent.join(name), path.join(name));
-            if Some(path) == existing && files::read(&to).is_ok_and(|list| !list.trim().is_empty()) {
+            if Some(path) == existing && files::read_value(&to).is_ok_and(|list| !list.is_empty()) {
                 continue;
             }
-            let list = files::read(&from).map_err(|e| Error::os(format!("read {}", from.display()), e))?;
-            let list = list.trim();
-            files::write(&to, list).map_err(|e| Error::os(format!("write {list} to {}", to.display()), e))?;
+            let list = files::read_value(&from).map_err(|e| Error::os(format!("read {}", from.display()), e))?;
+            files::write(&to, &list).map_err(|e| Error::os(format!("write {list} to {}", to.display()), e))?;
         }
     }
     Ok(())

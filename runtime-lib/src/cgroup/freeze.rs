@@ -146,7 +146,7 @@ impl Freezer {
 
     fn says(&self, file: &str, line: &str) -> Result<bool> {
         let path = self.directory().join(file);
-        match files::read(&path) {
+        match files::read_value(&path) {
             Ok(text) => Ok(text.lines().any(|l| l == line)),
             Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
             Err(e) => Err(Error::os(format!("read {}", path.display()), e)),
