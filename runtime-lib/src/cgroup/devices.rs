@@ -5,7 +5,7 @@
 //! `access_type` is the type and the high half the accesses asked for; it returns 1 to allow and 0 to deny.
 //!
 //! The verifier walks every path, and a container waits for it: one self-contained block of instructions for each
-//! exception, the obvious form, took 450 µs to load for the default rules, and this one 60. So exceptions are grouped by
+//! exception, the obvious form, took 450 µs to load for the default rules, and this one 75. So exceptions are grouped by
 //! type and major number, an exception is one or two jumps, and all share one verdict.
 
 use super::create::in_user_namespace;
