@@ -8,7 +8,7 @@
 //! exception, the obvious form, took 450 µs to load for the default rules, and this one 75. So exceptions are grouped by
 //! type and major number, an exception is one or two jumps, and all share one verdict.
 
-use super::create::in_user_namespace;
+use super::create::is_rootless;
 use super::files;
 use crate::error::{Error, Result};
 use crate::plan::cgroup::{Access, DevicePolicy, DeviceRule, DeviceType};
@@ -44,15 +44,15 @@ const ACCESS_MKNOD: i32 = 1;
 const ACCESS_READ: i32 = 2;
 const ACCESS_WRITE: i32 = 4;
 
-/// Carries out the policy for the cgroup in `directory`. A policy that denies nothing needs no program. A caller in a
-/// user namespace may not load one: it goes without, as with runc, because it cannot make device nodes either.
+/// Carries out the policy for the cgroup in `directory`. A policy that denies nothing needs no program, and a
+/// rootless caller, who may not load one, goes without.
 pub(super) fn attach(directory: &Path, policy: &DevicePolicy) -> Result<()> {
     if !policy.denies_something() {
         return Ok(());
     }
     let fault = |call: &str, e: Errno| Error::os(call, e).at("linux.resources.devices");
     let loaded = match bpf::load_device_program(&program(policy)) {
-        Err(Errno::EPERM) if in_user_namespace() => return Ok(()),
+        Err(Errno::EPERM) if is_rootless() => return Ok(()),
         result => result.map_err(|e| fault("load the eBPF device program", e))?,
     };
     let cgroup = files::open_directory(directory).map_err(|e| fault(&format!("open {}", directory.display()), e))?;
