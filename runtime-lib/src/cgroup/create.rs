@@ -82,11 +82,17 @@ impl Cgroup {
 fn may_do_without(plan: &CgroupPlan, error: &Error) -> bool {
     let refused = [Errno::EACCES, Errno::EPERM, Errno::EROFS].iter().any(|&e| error.errno() == Some(e as i32));
     let limited = plan.writes.iter().any(|write| write.location != "linux.resources.devices");
-    refused && plan.default_path && !limited && (!nix::unistd::geteuid().is_root() || in_user_namespace())
+    refused && plan.default_path && !limited && is_rootless()
 }
 
-/// Whether the caller is in a user namespace other than the first, which maps all ids.
-pub(super) fn in_user_namespace() -> bool {
+/// Whether the caller is not root of the whole machine: another user, or root of a user namespace other than the first
+/// (which maps all ids). Device rules need that; without it they are left out, as by runc, since such a caller
+/// cannot make device nodes either.
+pub(super) fn is_rootless() -> bool {
+    !nix::unistd::geteuid().is_root() || in_user_namespace()
+}
+
+fn in_user_namespace() -> bool {
     files::read(Path::new("/proc/self/uid_map")).is_ok_and(|map| {
         let fields: Vec<&str> = map.split_whitespace().collect();
         fields != ["0", "0", "4294967295"]
@@ -181,12 +187,11 @@ fn inherit_cpuset(directory: &CgroupDirectory, made: &[PathBuf]) -> Result<()> {
         let Some(parent) = path.parent() else { continue };
         for name in ["cpuset.cpus", "cpuset.mems"] {
             let (from, to) = (parent.join(name), path.join(name));
-            if Some(path) == existing && files::read(&to).is_ok_and(|list| !list.trim().is_empty()) {
+            if Some(path) == existing && files::read_value(&to).is_ok_and(|list| !list.is_empty()) {
                 continue;
             }
-            let list = files::read(&from).map_err(|e| Error::os(format!("read {}", from.display()), e))?;
-            let list = list.trim();
-            files::write(&to, list).map_err(|e| Error::os(format!("write {list} to {}", to.display()), e))?;
+            let list = files::read_value(&from).map_err(|e| Error::os(format!("read {}", from.display()), e))?;
+            files::write(&to, &list).map_err(|e| Error::os(format!("write {list} to {}", to.display()), e))?;
         }
     }
     Ok(())
@@ -232,7 +237,7 @@ fn write_all(own: &[PathBuf], writes: &[CgroupWrite], enabling: Result<()>) -> R
                 let path = directory.join(file);
                 files::write(&path, value).map_err(|e| limit_fault(&path, value, e, enabling.take(), write))?;
             }
-            _ if write.location == "linux.resources.devices" && e == Errno::EPERM && in_user_namespace() => {}
+            (_, Errno::EPERM | Errno::EACCES) if write.location == "linux.resources.devices" && is_rootless() => {}
             _ => return Err(limit_fault(&path, &write.value, e, enabling.take(), write)),
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn write(path: &Path, value: &str) -> Result<(), Errno> {
     ControlFile::open(path)?.put(value)
 }
 
-/// Reads all of a file.
+/// Reads all of a file, however long.
 pub(super) fn read(path: &Path) -> Result<String, Errno> {
     let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut text = Vec::new();
@@ -45,6 +45,14 @@ pub(super) fn read(path: &Path) -> Result<String, Errno> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// Reads a file of one value, which the kernel hands out in one piece.
+pub(super) fn read_value(path: &Path) -> Result<String, Errno> {
+    let fd = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut value = [0; 4096];
+    let length = nix::unistd::read(&fd, &mut value)?;
+    Ok(String::from_utf8_lossy(value.get(..length).unwrap_or_default()).trim_end().to_owned())
 }
 
 /// Opens a directory, as `clone3(2)` and `bpf(2)` take it.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// How long processes may take to stop: one in an uninterruptible sleep stops only when it wakes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long [`Cgroup::kill`] waits for that: it can do without, and one that does not stop is to be killed all the more.
+const PATIENCE_TO_KILL: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// How many times new processes are looked for that a killed one left behind.
@@ -22,7 +24,8 @@ enum Freezer {
 }
 
 impl Cgroup {
-    /// Whether all processes are frozen. A cgroup that is gone, or cannot freeze, is not.
+    /// Whether the container is frozen: it was asked to be, and on version 1 has come to a stop (on version 2 a signal
+    /// stirs a process for an instant). A cgroup that is gone, or cannot freeze, is not.
     ///
     /// # Errors
     /// The state cannot be read.
@@ -35,11 +38,15 @@ impl Cgroup {
     /// # Errors
     /// The kernel refuses, or a process does not stop in time. [`ErrorKind::Unsupported`] without a freezer.
     pub fn freeze(&self) -> Result<()> {
+        self.freeze_within(PATIENCE)
+    }
+
+    fn freeze_within(&self, patience: Duration) -> Result<()> {
         let freezer = self.freezer_or_fault()?;
         freezer.ask(true)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         let mut pause = FIRST_PAUSE;
-        while !freezer.is_frozen()? {
+        while !freezer.has_stopped()? {
             if Instant::now() >= deadline {
                 let _ = freezer.ask(false);
                 return Err(Error::os(format!("freeze {}", freezer.directory().display()), Errno::ETIMEDOUT));
@@ -78,8 +85,10 @@ impl Cgroup {
         }
         let Some(directory) = self.counting_directory() else { return Ok(()) };
         let was_frozen = self.is_frozen()?;
-        // Without a freezer, or with a process that does not stop, the rounds below still catch up with forks.
-        let _ = self.freeze();
+        if !was_frozen {
+            // Without a freezer, or with a process that does not stop, the rounds below still catch up with forks.
+            let _ = self.freeze_within(PATIENCE_TO_KILL);
+        }
         let result = signal_all(&directory, signal);
         let thawed = if was_frozen && signal != libc::SIGKILL { Ok(()) } else { self.thaw_if_there() };
         let left = result?;
@@ -122,12 +131,22 @@ impl Freezer {
     }
 
     fn is_frozen(&self) -> Result<bool> {
-        let (file, line) = match self {
-            Freezer::V1(_) => ("freezer.state", "FROZEN"),
-            Freezer::V2(_) => ("cgroup.events", "frozen 1"),
-        };
+        match self {
+            Freezer::V1(_) => self.has_stopped(),
+            Freezer::V2(_) => self.says("cgroup.freeze", "1"),
+        }
+    }
+
+    fn has_stopped(&self) -> Result<bool> {
+        match self {
+            Freezer::V1(_) => self.says("freezer.state", "FROZEN"),
+            Freezer::V2(_) => self.says("cgroup.events", "frozen 1"),
+        }
+    }
+
+    fn says(&self, file: &str, line: &str) -> Result<bool> {
         let path = self.directory().join(file);
-        match files::read(&path) {
+        match files::read_value(&path) {
             Ok(text) => Ok(text.lines().any(|l| l == line)),
             Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
             Err(e) => Err(Error::os(format!("read {}", path.display()), e)),

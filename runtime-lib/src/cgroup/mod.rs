@@ -132,6 +132,3 @@ fn processes_below(directory: &Path) -> Result<Vec<i32>> {
     }
     Ok(pids.into_iter().collect())
 }
-
-#[cfg(test)]
-mod tests;

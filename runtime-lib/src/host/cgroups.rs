@@ -7,6 +7,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 use serde::Serialize;
+use std::io::Read as _;
 
 /// Where the hierarchies are mounted by convention.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -42,7 +43,7 @@ impl HostCgroups {
     /// # Errors
     /// `/proc/self/cgroup` cannot be read, or no hierarchy is mounted at all.
     pub fn probe() -> Result<HostCgroups> {
-        let own = std::fs::read_to_string("/proc/self/cgroup").map_err(|e| Error::os("read /proc/self/cgroup", e))?;
+        let own = read_own().map_err(|e| Error::os("read /proc/self/cgroup", e))?;
         let memberships = memberships(&own);
         let unified_path = memberships.iter().find(|m| m.controllers.is_empty()).map_or("/", |m| m.own_path);
         if is_mounted(ROOT, CGROUP2_SUPER_MAGIC) {
@@ -85,6 +86,18 @@ impl Hierarchy {
     fn own_directory(&self) -> String {
         format!("{}{}", self.mount_point, self.own_path)
     }
+}
+
+/// `/proc/self/cgroup`, mostly in one read: the standard library would feel its way with small ones.
+fn read_own() -> std::io::Result<String> {
+    let mut file = std::fs::File::open("/proc/self/cgroup")?;
+    let mut piece = [0; 8192];
+    let length = file.read(&mut piece)?;
+    let mut text = piece.get(..length).unwrap_or_default().to_vec();
+    if length == piece.len() {
+        file.read_to_end(&mut text)?;
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// A line of `/proc/self/cgroup`.

@@ -81,7 +81,9 @@ impl DevicePolicy {
         let exceptions = replay.exceptions.into_iter();
         Ok(DevicePolicy {
             allow_by_default: replay.allow_by_default,
-            exceptions: exceptions.map(|((kind, major, minor), access)| DeviceRule { kind, major, minor, access }).collect(),
+            exceptions: exceptions
+                .map(|((kind, major, minor), access)| DeviceRule { kind, major, minor, access })
+                .collect(),
         })
     }
 
@@ -129,7 +131,8 @@ impl Replay {
             let overlaps = self.exceptions.get(&wider).is_some_and(|held| held.intersects(access));
             if wider != key && overlaps {
                 let (_, major, minor) = wider;
-                let held = DeviceRule { kind, major, minor, access: self.exceptions.get(&wider).copied().unwrap_or_default() };
+                let held =
+                    DeviceRule { kind, major, minor, access: self.exceptions.get(&wider).copied().unwrap_or_default() };
                 return Err(fault(format!("cannot punch a hole into the wider rule \"{held}\"")));
             }
         }
@@ -166,26 +169,20 @@ impl Access {
                 'r' => access.read = true,
                 'w' => access.write = true,
                 'm' => access.mknod = true,
-                other => return Err(fault(format!("invalid device access {other:?} in {text:?}, known are r, w and m"))),
+                other => {
+                    return Err(fault(format!("invalid device access {other:?} in {text:?}, known are r, w and m")));
+                }
             }
         }
         Ok(access)
     }
 
     fn union(self, other: Access) -> Access {
-        Access {
-            read: self.read || other.read,
-            write: self.write || other.write,
-            mknod: self.mknod || other.mknod,
-        }
+        Access { read: self.read || other.read, write: self.write || other.write, mknod: self.mknod || other.mknod }
     }
 
     fn without(self, other: Access) -> Access {
-        Access {
-            read: self.read && !other.read,
-            write: self.write && !other.write,
-            mknod: self.mknod && !other.mknod,
-        }
+        Access { read: self.read && !other.read, write: self.write && !other.write, mknod: self.mknod && !other.mknod }
     }
 
     fn intersects(self, other: Access) -> bool {

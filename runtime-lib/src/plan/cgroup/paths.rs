@@ -8,8 +8,21 @@ use std::path::PathBuf;
 
 /// The version 1 hierarchies that containers are placed in; others (`name=elogind`, …) belong to somebody else.
 const KNOWN: [&str; 15] = [
-    "cpuset", "devices", "memory", "cpu", "cpuacct", "pids", "blkio", "hugetlb", "net_cls", "net_prio", "perf_event",
-    "freezer", "rdma", "misc", "name=systemd",
+    "cpuset",
+    "devices",
+    "memory",
+    "cpu",
+    "cpuacct",
+    "pids",
+    "blkio",
+    "hugetlb",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "freezer",
+    "rdma",
+    "misc",
+    "name=systemd",
 ];
 
 /// Where the container's cgroups are, as chosen at create and recorded for every later command.

@@ -143,7 +143,8 @@ impl V2<'_> {
         let mut files: Vec<_> = resources.unified().iter().flatten().collect();
         files.sort();
         for (file, value) in files {
-            let fault = |text| Err(Error::config("linux.resources.unified", format!("unified resource {file:?} {text}")));
+            let fault =
+                |text| Err(Error::config("linux.resources.unified", format!("unified resource {file:?} {text}")));
             if file.contains('/') || file.contains('\0') {
                 return fault("must be a file name (no slashes)");
             }
