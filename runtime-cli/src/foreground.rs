@@ -96,9 +96,9 @@ impl Foreground<'_> {
             Ok(status) => status,
             Err(failure) => return Err(delete_after(container, failure)),
         };
-        let deleted = if self.keep { Ok(()) } else { container.delete(Force::Yes) };
-        if let Err(error) = deleted {
-            // The program's exit code matters more to the caller.
+        let deleted = if self.keep { Ok(Vec::new()) } else { container.delete(Force::Yes) };
+        // The program's exit code matters more to the caller.
+        for error in deleted.unwrap_or_else(|error| vec![error]) {
             self.log.error(&format!("{error:#}"));
         }
         Ok(ExitCode::from(u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX)))

@@ -37,9 +37,6 @@ fn start(link: &mut Link) -> Result<(), Report> {
 /// Nothing of the launcher's process may come along: it can be any program, with any descriptors and signal settings.
 fn clean_up(link: &Link) -> Step {
     sys::set_name(c"corten:[init]");
-    // Before anything of the container can see this process: nobody may trace it or open its /proc files
-    // (CVE-2016-9962, CVE-2019-5736).
-    sys::prctl(PR_SET_DUMPABLE, 0, 0).during(Op::Whole)?;
     sys::default_signals();
     sys::umask(0); // nodes and directories get exactly the mode asked for; the program's own umask comes last
     let socket = link.socket().unsigned_abs();
@@ -50,16 +47,29 @@ fn clean_up(link: &Link) -> Step {
     sys::cloexec_range(socket, socket).during(Op::Whole)
 }
 
+/// Before anything of the container can see this process: nobody may trace it or open its /proc files
+/// (CVE-2016-9962, CVE-2019-5736).
+fn hide() -> Step {
+    sys::prctl(PR_SET_DUMPABLE, 0, 0).during(Op::Whole).map(drop)
+}
+
 fn enter_namespaces(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
     if let Some(value) = orders.oom_score_adj {
         // While /proc is still the host's.
         during(Phase::OomScore, write_oom_score(value))?;
+    }
+    if !orders.namespaces.mapped {
+        during(Phase::Join, hide())?;
     }
     during(Phase::Join, namespaces::join(&orders.namespaces, link))?;
     during(Phase::Fork, namespaces::fork(&orders.namespaces, link))?;
     // A session of its own, so that the terminal of the caller cannot be written to (TIOCSTI) and ^C does not reach it.
     during(Phase::Fork, sys::setsid().during(Op::Whole))?;
     during(Phase::Mapped, namespaces::become_root(&orders.namespaces, link))?;
+    if orders.namespaces.mapped {
+        // Only now: an unprivileged launcher could not have written the mappings.
+        during(Phase::Mapped, hide())?;
+    }
     if let Some(name) = orders.keyring {
         during(Phase::Keyring, namespaces::new_keyring(name))?;
     }

@@ -7,7 +7,7 @@ use crate::launch::{self, Io, Undo, hooks};
 use crate::plan::{self, Choices};
 use crate::store::{Entry, InitProcess, Lock, Record};
 use crate::sys::clone::Child;
-use crate::sys::pidfd;
+use crate::sys::{self, pidfd};
 use crate::{Bundle, ContainerId, Plan, State, Status};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,6 @@ pub struct ContainerBuilder {
     choices: Choices,
     stdio: [Option<OwnedFd>; 3],
     console_socket: Option<OwnedFd>,
-    inherited: Vec<OwnedFd>,
 }
 
 #[derive(Debug)]
@@ -109,10 +108,17 @@ impl ContainerBuilder {
         self
     }
 
-    /// Passes these on to the program as 3, 4, …, in order.
-    pub fn preserved_fds(mut self, fds: Vec<OwnedFd>) -> Self {
-        self.choices.preserve_fds = fds.len() as u32;
-        self.inherited = fds;
+    /// Passes the caller's file descriptors from 3 on to the program, `count` of them, after those of
+    /// [`listen_fds`](ContainerBuilder::listen_fds).
+    pub fn preserve_fds(mut self, count: u32) -> Self {
+        self.choices.preserve_fds = count;
+        self
+    }
+
+    /// Passes `count` sockets, the caller's descriptors from 3 on, as `sd_listen_fds(3)` describes: `LISTEN_FDS` and
+    /// `LISTEN_PID` are added to the program's environment.
+    pub fn listen_fds(mut self, count: u32) -> Self {
+        self.choices.listen_fds = count;
         self
     }
 
@@ -170,12 +176,13 @@ impl ContainerBuilder {
         let made = cgroup.create(&plan.cgroup)?;
         let cgroup = made.cgroup().clone();
         undo.push(move || drop(made.undo()));
+        let preserved = duplicate_preserved(&plan.choices)?;
         let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
         let io = Io {
             stdio: self.stdio.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)),
             console_socket: self.console_socket.as_ref().map(AsFd::as_fd),
             start: start.as_ref().map(|(fifo, report)| (fifo.as_fd(), report.as_fd())),
-            preserved: self.inherited.iter().map(AsFd::as_fd).collect(),
+            preserved: preserved.iter().map(AsFd::as_fd).collect(),
         };
         // The specification: when a hook or a later step fails, the poststop hooks still run.
         undo.push(|| drop(run_poststop(plan)));
@@ -215,6 +222,13 @@ impl ContainerBuilder {
             _ => Ok(()),
         }
     }
+}
+
+/// Duplicates of the caller's descriptors that the program gets; the caller's own stay untouched.
+fn duplicate_preserved(choices: &Choices) -> Result<Vec<OwnedFd>> {
+    let count = choices.listen_fds.saturating_add(choices.preserve_fds);
+    let numbers = (3..).take(count as usize);
+    numbers.map(|number| sys::fdpass::duplicate(number).map_err(|e| Error::os(format!("pass on descriptor {number}"), e))).collect()
 }
 
 /// Runs the poststop hooks; each failure is returned, none keeps the others from running.
@@ -268,7 +282,6 @@ impl Container {
             choices: Choices::default(),
             stdio: [None, None, None],
             console_socket: None,
-            inherited: Vec::new(),
         })
     }
 

@@ -20,7 +20,10 @@ fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     match Container::load(&context.globals.root, context.id()) {
         // The wanted result is there already.
         Err(error) if force && error.kind() == ErrorKind::NotFound => {}
-        container => container?.delete(if force { Force::Yes } else { Force::No })?,
+        container => {
+            let failed_hooks = container?.delete(if force { Force::Yes } else { Force::No })?;
+            failed_hooks.iter().for_each(|error| context.log.warning(&format!("{error:#}")));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

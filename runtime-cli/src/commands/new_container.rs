@@ -75,8 +75,9 @@ impl<'a> NewContainer<'a> {
             .systemd_cgroup(globals.systemd_cgroup)
             .no_pivot(matches.get_flag("no-pivot"))
             .no_new_keyring(matches.get_flag("no-new-keyring"))
-            .preserve_fds(preserved(matches)?)
             .loaded_bundle(self.bundle);
+        let (activated, asked) = preserved(matches)?;
+        builder = builder.listen_fds(activated).preserve_fds(asked);
         if let Some(path) = self.console_socket {
             builder = builder.console_socket(connect("console", path)?.into());
         }
@@ -89,9 +90,9 @@ fn connect(name: &str, path: &OsStr) -> Result<UnixStream, Failure> {
     UnixStream::connect(path).map_err(|error| Failure::os(format_args!("connect to {name} socket {shown}"), &error))
 }
 
-/// How many descriptors from 3 on the program gets: those of socket activation, see `sd_listen_fds(3)`, and
-/// `--preserve-fds`. Each must be one that our caller gave us.
-fn preserved(matches: &ArgMatches) -> Result<u32, Failure> {
+/// How many descriptors from 3 on the program gets: those of socket activation, see `sd_listen_fds(3)`, and after them
+/// those of `--preserve-fds`. Each must be one that our caller gave us.
+fn preserved(matches: &ArgMatches) -> Result<(u32, u32), Failure> {
     let asked = matches.get_one::<u32>("preserve-fds").copied().unwrap_or(0);
     let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u32>().ok());
     let activated = match number("LISTEN_PID") {
@@ -100,12 +101,12 @@ fn preserved(matches: &ArgMatches) -> Result<u32, Failure> {
     };
     let count = activated.checked_add(asked);
     let end = count.and_then(|count| count.checked_add(3)).filter(|end| i32::try_from(*end).is_ok());
-    let (Some(count), Some(end)) = (count, end) else {
+    let Some(end) = end else {
         return Err(Failure::new(format!("--preserve-fds {asked}: more than a process can have")));
     };
     match (3..end).find(|number| !is_inherited(*number)) {
         Some(missing) => Err(Failure::new(format!("--preserve-fds {asked}: file descriptor {missing} is not open"))),
-        None => Ok(count),
+        None => Ok((activated, asked)),
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Choices {
     pub systemd_cgroup: bool,
     /// `--preserve-fds`.
     pub preserve_fds: u32,
+    /// How many sockets of socket activation are passed on.
+    pub listen_fds: u32,
 }
 
 /// What `create` will do, section by section. Prints as text (`Display`) and serialises.
@@ -138,12 +140,21 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         masked_paths: spec.masked_paths.clone(),
         sysctl: spec.sysctl.iter().map(|(name, value)| (spec::sysctl::path(name), value.clone())).collect(),
         security: security::lower(spec, choices),
-        process: spec.process.clone(),
+        process: process(spec, choices),
         hooks: spec.hooks.clone(),
         choices: choices.clone(),
         warnings: spec.warnings.iter().chain(&cgroup.warnings).cloned().collect(),
         cgroup,
     })
+}
+
+fn process(spec: &ValidSpec, choices: &Choices) -> Process {
+    let mut process = spec.process.clone();
+    if choices.listen_fds > 0 {
+        // The program cannot know its pid outside, so inside it is taken to be the first one, as runc has it.
+        process.env.extend([format!("LISTEN_FDS={}", choices.listen_fds), "LISTEN_PID=1".to_owned()]);
+    }
+    process
 }
 
 /// Elements that need a part of corten which is not there yet are refused rather than ignored.

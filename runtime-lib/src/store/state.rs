@@ -55,7 +55,7 @@ pub struct State {
     /// The container's annotations.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// The name of the user who created it, empty if unknown.
+    /// The name of the user who created it, `#UID` if unknown.
     pub owner: String,
 }
 
@@ -117,5 +117,6 @@ fn user_name(uid: u32) -> String {
     let uid = uid.to_string();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid));
-    line.and_then(|line| line.split(':').next()).unwrap_or_default().to_owned()
+    let name = line.and_then(|line| line.split(':').next());
+    name.map_or_else(|| format!("#{uid}"), str::to_owned)
 }

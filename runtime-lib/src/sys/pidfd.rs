@@ -1,7 +1,7 @@
 //! Processes by descriptor, see `pidfd_open(2)`.
 
 use nix::errno::Errno;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// `pidfd_open(2)`.
 pub(crate) fn open(pid: i32) -> Result<OwnedFd, Errno> {
@@ -18,13 +18,6 @@ pub(crate) fn signal(pidfd: &OwnedFd, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0) }).map(drop)
 }
 
-/// Whether the process has ended (it may not be reaped yet).
-pub(crate) fn has_ended(pidfd: &OwnedFd) -> Result<bool, Errno> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut polled, PollTimeout::ZERO).map(|ready| ready > 0)
-}
-
 /// How a child ended.
 pub(crate) enum Ended {
     /// With this code.
@@ -33,17 +26,25 @@ pub(crate) enum Ended {
     Signaled(i32),
 }
 
-/// Waits for a child and reaps it.
+/// Waits for a child and reaps it. nix's `waitid` fails for a child that a real-time signal has ended.
 pub(crate) fn wait(pidfd: &OwnedFd) -> Result<Ended, Errno> {
-    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let id = pidfd.as_raw_fd().unsigned_abs();
     loop {
-        match waitid(Id::PIDFd(pidfd.as_fd()), WaitPidFlag::WEXITED) {
-            Ok(WaitStatus::Exited(_, code)) => return Ok(Ended::Exited(code)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Ended::Signaled(signal as i32)),
-            Ok(_) | Err(Errno::EINTR) => {}
+        // SAFETY: waitid writes one siginfo_t through the pointer, which is to a live local of that type.
+        let result = unsafe { libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), libc::WEXITED) };
+        match Errno::result(result) {
+            Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
+            Ok(_) => break,
         }
     }
+    // SAFETY: plain data, zeroed and then written by the kernel for a child's end, which has a status.
+    let (code, status) = unsafe {
+        let info = info.assume_init();
+        (info.si_code, info.si_status())
+    };
+    Ok(if code == libc::CLD_EXITED { Ended::Exited(status) } else { Ended::Signaled(status) })
 }
 
 /// `prlimit(2)`: sets a limit of the process `pid`.
