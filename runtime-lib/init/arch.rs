@@ -196,6 +196,7 @@ numbers! {
     RT_SIGPROCMASK = 14, 135;
     IOCTL = 16, 29;
     GETPID = 39, 172;
+    SOCKET = 41, 198;
     SENDMSG = 46, 211;
     RECVMSG = 47, 212;
     EXECVE = 59, 221;

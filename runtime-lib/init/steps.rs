@@ -70,6 +70,9 @@ fn enter_namespaces(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> 
         // Only now: an unprivileged launcher could not have written the mappings.
         during(Phase::Mapped, hide())?;
     }
+    if orders.namespaces.network {
+        during(Phase::Loopback, sys::loopback_up().during(Op::Whole))?;
+    }
     if let Some(name) = orders.keyring {
         during(Phase::Keyring, namespaces::new_keyring(name))?;
     }

@@ -529,6 +529,24 @@ pub fn ioctl_with<T>(file: RawFd, request: usize, argument: &mut T) -> Result<us
     call!(IOCTL, fd(file), request, address_mut(argument))
 }
 
+/// Brings the loopback device up, see `netdevice(7)`.
+pub fn loopback_up() -> Result {
+    const SIOCSIFFLAGS: usize = 0x8914;
+    #[repr(C)]
+    struct IfReq {
+        name: [u8; 16],
+        flags: u16,
+        rest: [u8; 22],
+    }
+    let mut name = [0; 16];
+    name.iter_mut().zip(b"lo").for_each(|(place, byte)| *place = *byte);
+    // IFF_UP; the others of a loopback device the kernel keeps.
+    let mut request = IfReq { name, flags: 1, rest: [0; 22] };
+    // AF_INET, SOCK_DGRAM | SOCK_CLOEXEC
+    let socket = Fd(call!(SOCKET, 2, 0x80002, 0)? as RawFd);
+    ioctl_with(socket.0, SIOCSIFFLAGS, &mut request).map(drop)
+}
+
 /// `seccomp(2)`: `SECCOMP_SET_MODE_FILTER`.
 pub fn set_seccomp(filter: &[u8], flags: u64) -> Result<usize> {
     #[repr(C)]

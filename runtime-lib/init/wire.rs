@@ -246,6 +246,8 @@ wire_enum! {
         Fork,
         /// Hand-off, launcher to init: the id mappings are written. The init becomes root in its user namespace.
         Mapped,
+        /// The loopback device of a new network namespace comes up.
+        Loopback,
         /// A new session keyring.
         Keyring,
         /// Hand-off, launcher to init: the cgroups are joined. A new cgroup namespace begins there.
@@ -474,6 +476,8 @@ wire_struct! {
         mapped: bool,
         /// Whether to become user and group 0 of the user namespace.
         become_root: bool,
+        /// Whether the network namespace is new.
+        network: bool,
         /// Whether a new cgroup namespace is to begin, once the launcher has said that the cgroups are joined.
         cgroup: bool,
         /// Whether the launcher says when the cgroups are joined.

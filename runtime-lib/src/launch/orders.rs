@@ -213,6 +213,7 @@ fn namespaces<'a>(plan: &Plan, lists: &'a Lists, hand_offs: &HandOffs) -> wire::
         fork: namespaces.fork.then(|| new_flags(plan)),
         mapped: namespaces.is_new(NamespaceKind::User),
         become_root: namespaces.has_user_namespace(),
+        network: namespaces.is_new(NamespaceKind::Network),
         cgroup: namespaces.is_new(NamespaceKind::Cgroup),
         cgroup_wait: hand_offs.cgroup_wait,
     }

@@ -71,6 +71,7 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         },
         Phase::Fork => place("linux.namespaces", "fork into the new namespaces"),
         Phase::Mapped => place("linux.uidMappings", "become root of the user namespace"),
+        Phase::Loopback => place("linux.namespaces", "bring the loopback device up"),
         Phase::Keyring => bare("join a new session keyring"),
         Phase::Cgroup => place("linux.namespaces", "enter a new cgroup namespace"),
         Phase::Rootfs => place("root.path", format!("make {} the root file system", plan.rootfs.path)),
