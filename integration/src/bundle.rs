@@ -182,8 +182,10 @@ impl Bundle {
             .fold(self, |bundle, set| bundle.set(&format!("/process/capabilities/{set}"), names))
     }
 
-    /// A new user namespace in which root is the machine's `first` and 65536 ids are mapped.
+    /// A new user namespace in which root is the machine's `first` and 65536 ids are mapped. That root owns the directory of the
+    /// root file system, so that mount points can be made in it.
     pub fn user_namespace(self, first: u32) -> Bundle {
+        std::os::unix::fs::chown(self.rootfs("/"), Some(first), Some(first)).unwrap();
         let mappings = json!([{"containerID": 0, "hostID": first, "size": 65536}]);
         self.namespace("user", "").set("/linux/uidMappings", mappings.clone()).set("/linux/gidMappings", mappings)
     }

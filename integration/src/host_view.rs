@@ -64,8 +64,21 @@ impl HostView {
 pub(crate) struct Holder(Option<Child>);
 
 impl Holder {
+    /// The view's own mounts where it needs any; the machine's mount namespace otherwise.
     pub(crate) fn new(view: HostView) -> Holder {
-        let Some(script) = view.script() else { return Holder(None) };
+        view.script().map_or(Holder(None), |script| Holder::hold(view, script))
+    }
+
+    /// Gives the view a mount namespace of its own in any case.
+    pub(crate) fn private(view: HostView) -> Holder {
+        Holder::hold(view, view.script().unwrap_or("true"))
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn hold(view: HostView, script: &str) -> Holder {
         // `cat` ends when the test does, because its standard input then ends.
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-c", &format!("{script} && echo ready && exec cat")])

@@ -6,6 +6,7 @@ use crate::leftovers::Search;
 use crate::{Bundle, Container, HostView, Invocation, Runtime};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const MARKER: &str = "CORTEN_TEST";
@@ -17,7 +18,7 @@ pub struct Sandbox {
     runtime: Runtime,
     program: PathBuf,
     view: HostView,
-    holder: Holder,
+    holder: RefCell<Holder>,
     directory: tempfile::TempDir,
     counter: AtomicU32,
     containers: RefCell<Vec<String>>,
@@ -42,7 +43,7 @@ impl Sandbox {
             runtime,
             program: runtime.program(),
             view,
-            holder: Holder::new(view),
+            holder: RefCell::new(Holder::new(view)),
             directory,
             counter: AtomicU32::new(0),
             containers: RefCell::new(Vec::new()),
@@ -95,6 +96,20 @@ impl Sandbox {
         self.directory.path().join("state")
     }
 
+    /// Runs a shell script in the mount namespace of the view, where what it mounts is seen by the runtime and not by the machine.
+    /// Call it before the first container, because it may have to make that namespace.
+    ///
+    /// # Panics
+    /// When the script fails.
+    pub fn host_shell(&self, script: &str) {
+        if !self.holder.borrow().is_private() {
+            *self.holder.borrow_mut() = Holder::private(self.view);
+        }
+        let prefix = self.view_prefix();
+        let status = Command::new(&prefix[0]).args(&prefix[1..]).args(["sh", "-ec", script]).status().unwrap();
+        assert!(status.success(), "{script}: {status}");
+    }
+
     /// A new bundle with the default configuration, whose program is a shell.
     pub fn bundle(&self) -> Bundle {
         let directory = self.new_path("bundle");
@@ -143,7 +158,7 @@ impl Sandbox {
     }
 
     pub(crate) fn view_prefix(&self) -> Vec<String> {
-        self.holder.prefix()
+        self.holder.borrow().prefix()
     }
 
     pub(crate) fn marker_name(&self) -> &str {
@@ -160,7 +175,7 @@ impl Sandbox {
             marker: &self.marker,
             directory: self.directory.path(),
             state_root: &self.state_root(),
-            mountinfo: &self.holder.mountinfo(),
+            mountinfo: &self.holder.borrow().mountinfo(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! The program: arguments, environment, directory, ids, capabilities, limits.
 
-use corten_integration::{Runtime, on_every_view, once};
+use corten_integration::{on_every_view, once};
 use serde_json::json;
 
 /// The line of /proc/self/status that begins with `name`, without name and blanks.
@@ -163,9 +163,6 @@ fn preserve_fds_passes_on_exactly_these() {
 #[test]
 fn listen_fds_of_the_environment_are_passed_on() {
     once(|t| {
-        if t.runtime() == Runtime::Crun && t.differs("LISTEN_FDS") {
-            return;
-        }
         let container = t.container(t.bundle().sh("cat <&3; echo $LISTEN_FDS $LISTEN_PID"));
         let output = container.command("run").variable("LISTEN_FDS", "1").descriptor(3, t.new_file("activated ")).ok();
         assert_eq!(output.stdout(), "activated 1 1\n", "{output}");
