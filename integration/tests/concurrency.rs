@@ -58,7 +58,7 @@ fn two_deletes_at_once_do_no_harm() {
         let container = t.container(t.bundle().args(&["sleep", "1000"]));
         container.run_detached();
         let both = [0, 1].map(|_| container.command("delete").option("--force").spawn());
-        both.map(corten_integration::Running::wait);
+        let _ = both.map(corten_integration::Running::wait);
         t.assert_nothing_left();
     });
 }

@@ -63,8 +63,10 @@ fn a_configured_device_replaces_a_default_one() {
     once(|t| {
         let devices =
             json!([{"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o600, "uid": 5, "gid": 6}]);
-        let output =
-            t.output_of(t.bundle().set("/linux/devices", devices).args(&["stat", "-c", "%a %u %g", "/dev/null"]));
+        // Its rule in the device cgroup is no longer implied.
+        let allowed = json!({"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"});
+        let bundle = t.bundle().set("/linux/devices", devices).add("/linux/resources/devices", allowed);
+        let output = t.output_of(bundle.args(&["stat", "-c", "%a %u %g", "/dev/null"]));
         assert_eq!(output, "600 5 6\n");
     });
 }
@@ -88,19 +90,23 @@ fn a_bound_dev_gets_no_devices() {
 #[test]
 fn only_allowed_devices_can_be_made_and_opened() {
     on_every_view(|t| {
-        let script = "mknod /tmp/kmsg c 1 11 2>/dev/null && echo made kmsg; \
+        // 10:229 is FUSE's device, whose opening has no other conditions or effects.
+        let script = "mknod /tmp/fuse c 10 229 2>/dev/null && echo made fuse; \
                       mknod /tmp/null c 1 3 2>/dev/null && echo made null && echo x > /tmp/null && echo wrote null; \
-                      (exec 3< /dev/kmsg) 2>/dev/null && echo opened kmsg; true";
-        let bundle = t.bundle().writable().capabilities(&["CAP_MKNOD", "CAP_SYSLOG"]).sh(script);
-        let bundle = bundle.set(
-            "/linux/devices",
-            json!([{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666}]),
-        );
-        let denied = t.output_of(bundle.clone());
-        assert_eq!(denied, "made kmsg\nmade null\nwrote null\n", "mknod is allowed for all, opening is not");
-        let allowed = json!([{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"}]);
-        let bundle = bundle.set("/linux/resources/devices", allowed);
-        let output = t.output_of(bundle);
-        assert!(output.contains("opened kmsg\n"), "{output}");
+                      (exec 3< /dev/fuse) 2>/dev/null && echo opened fuse; true";
+        let node = json!([{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666}]);
+        let bundle = |rules| {
+            let bundle = t.bundle().writable().capabilities(&["CAP_MKNOD"]).set("/linux/devices", node.clone());
+            bundle.set("/linux/resources/devices", rules).sh(script)
+        };
+        let denied = t.output_of(bundle(json!([{"allow": false, "access": "rwm"}])));
+        assert_eq!(denied, "made fuse\nmade null\nwrote null\n", "mknod is allowed for all, opening is not");
+        let one = json!([
+            {"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "r"}
+        ]);
+        assert_eq!(t.output_of(bundle(one)), "made fuse\nmade null\nwrote null\nopened fuse\n");
+        let all = json!([{"allow": true, "access": "rwm"}]);
+        assert_eq!(t.output_of(bundle(all)), "made fuse\nmade null\nwrote null\nopened fuse\n");
     });
 }

@@ -37,19 +37,27 @@ fn hooks_run_in_the_order_of_the_specification() {
         let pairs = |kinds: &[&str]| -> Vec<String> {
             kinds.iter().flat_map(|kind| [format!("{kind} 1"), format!("{kind} 2")]).collect()
         };
+        // runc runs poststart hooks too early; the rest of the order is checked all the same.
+        let early = t.differs("poststart hooks run in start");
+        let without_poststart = |mut seen: Vec<String>| {
+            seen.retain(|line| !early || !line.starts_with("poststart"));
+            seen
+        };
         container.create();
         let created = pairs(&["prestart", "createRuntime", "createContainer"]);
-        assert_eq!(lines(&file), created, "after create");
+        assert_eq!(without_poststart(lines(&file)), created, "after create");
         container.start();
         let mut started = created.clone();
         started.extend(pairs(&["startContainer"]));
         eventually("the program has begun", || lines(&file).contains(&"program".into()));
-        let mut seen = lines(&file);
+        let mut seen = without_poststart(lines(&file));
         assert!(seen.starts_with(&started), "startContainer comes before the program: {seen:?}");
         seen.retain(|line| line != "program");
-        assert_eq!(seen.split_off(started.len()), pairs(&["poststart"]), "after start");
+        let poststart = if early { Vec::new() } else { pairs(&["poststart"]) };
+        assert_eq!(seen.split_off(started.len()), poststart, "after start");
+        let before = lines(&file).len();
         container.command("delete").option("--force").ok();
-        assert_eq!(lines(&file).split_off(started.len() + 3), pairs(&["poststop"]), "after delete");
+        assert_eq!(lines(&file).split_off(before), pairs(&["poststop"]), "after delete");
     });
 }
 
@@ -79,7 +87,7 @@ fn hooks_get_the_state_on_standard_input() {
                 "poststart" => "running",
                 _ => "stopped",
             };
-            if !t.differs("status in hooks") {
+            if kind != "poststart" || !t.differs("poststart hooks run in start") {
                 assert_eq!(state["status"], status, "{kind}");
             }
             match kind {
@@ -204,7 +212,7 @@ fn a_failing_poststop_hook_does_not_keep_the_container() {
         let container = t.container(bundle.args(&["true"]));
         container.create();
         container.command("delete").option("--force").run();
-        assert!(log.exists(), "the remaining hooks run");
+        assert!(log.exists() || t.differs("poststop hooks after a failed one"), "the remaining hooks run");
         t.assert_nothing_left();
     });
 }
