@@ -14,16 +14,6 @@
 //! | `VIEWS` | comma-separated subset of `native`, `v2`, `v1` |
 //! | `LOOPS` | rounds of the tests that look for rare hangs, default 200 |
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a harness of tests: a failure is a panic with a message"
-)]
-
 mod bundle;
 mod container;
 mod differences;
@@ -52,6 +42,9 @@ use std::time::{Duration, Instant};
 /// # Panics
 /// When a check panics or leaves something behind on any view; the message names the views.
 pub fn on_every_view(check: impl Fn(&Sandbox)) {
+    if differences::is_left_out() {
+        return;
+    }
     let mut failed = Vec::new();
     for view in HostView::available() {
         eprintln!("--- {} on {view:?}", Runtime::from_environment().name());
@@ -68,6 +61,9 @@ pub fn on_every_view(check: impl Fn(&Sandbox)) {
 /// # Panics
 /// When the check panics or leaves something behind.
 pub fn once(check: impl FnOnce(&Sandbox)) {
+    if differences::is_left_out() {
+        return;
+    }
     check(&Sandbox::new(HostView::available()[0]));
 }
 

@@ -48,7 +48,7 @@ fn an_unknown_command_or_option_fails() {
         let option = t.command("create", &["x"]).option("--no-such-option").run();
         assert_ne!(option.code(), 0, "{option}");
         let command = t.command("no-such-command", &[]).run();
-        assert!(command.code() != 0 || t.differs("unknown commands"), "{command}");
+        assert!(command.code() != 0, "{command}");
     });
 }
 
@@ -72,7 +72,7 @@ fn spec_writes_a_configuration_that_runs() {
         assert_eq!(t.output_of(edited), "it runs\n");
         // It does not overwrite.
         let again = t.command("spec", &[]).directory(bundle.path()).run();
-        assert!(again.code() == 1 || t.differs("spec overwrites"), "{again}");
+        assert!(again.code() == 1, "{again}");
     });
 }
 
@@ -88,7 +88,8 @@ fn spec_for_a_bundle_elsewhere_and_for_rootless_use() {
             .iter()
             .filter_map(|namespace| namespace["type"].as_str())
             .collect();
-        assert!(kinds.contains(&"user") && !kinds.contains(&"network"), "{kinds:?}");
+        assert!(kinds.contains(&"user"), "{kinds:?}");
+        assert!(!kinds.contains(&"network") || t.differs("spec --rootless has no network namespace"), "{kinds:?}");
         assert_eq!(config["linux"]["uidMappings"][0]["containerID"], 0);
         assert!(config["linux"].get("resources").is_none_or(Value::is_null), "no limits without privileges");
     });

@@ -278,7 +278,7 @@ fn a_source_with_locked_flags_is_bound_read_only_in_a_user_namespace() {
         } else {
             let info = mountinfo(bundle, t);
             let line = mount_on(&info, "/data");
-            assert!(line.contains(" ro,nosuid,nodev,noexec,noatime"), "{line}");
+            assert!(line.split(' ').nth(5).unwrap().split(',').any(|flag| flag == "ro"), "{line}");
         }
         t.host_shell(&format!("umount {path}"));
     });
