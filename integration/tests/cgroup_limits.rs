@@ -157,6 +157,27 @@ fn cgroups_path_may_be_nested_relative_or_absent() {
 }
 
 #[test]
+fn a_cgroups_path_with_dots_stays_in_the_hierarchy() {
+    on_every_view(|t| {
+        let name = t.unique_name();
+        for path in [format!("/../../{name}"), format!("../../../{name}"), format!("/{name}/../../{name}")] {
+            let container = t.container(t.bundle().set("/linux/cgroupsPath", path.as_str()).args(&["sleep", "1000"]));
+            // It may be refused; if not, it is in a cgroup of that name.
+            if container.command("run").option("--detach").run().code() == 0 {
+                let memberships = std::fs::read_to_string(container.proc_file("cgroup")).unwrap();
+                assert!(!memberships.contains("..") && memberships.contains(&name), "{path}: {memberships}");
+                container.command("delete").option("--force").ok();
+            }
+            assert!(
+                !std::path::Path::new("/sys/fs").join(&name).exists()
+                    && !std::path::Path::new("/").join(&name).exists()
+            );
+            t.assert_nothing_left();
+        }
+    });
+}
+
+#[test]
 fn cgroups_made_inside_are_removed_too() {
     on_every_view(|t| {
         let mut bundle =

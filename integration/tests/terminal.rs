@@ -60,9 +60,8 @@ fn a_run_in_the_foreground_passes_the_callers_terminal_through() {
     on_every_view(|t| {
         let mut terminal = Terminal::new();
         terminal.resize(40, 90);
-        // The size may come a moment after the program has started; busybox's stty fails while it is zero.
-        let script =
-            "tty; until stty size 2>/dev/null; do sleep 0.01; done; echo ready; read line; echo got $line; exit 5";
+        // The size may come a moment after the program has started; busybox's stty prints none while it is zero.
+        let script = "tty; until stty size 2>/dev/null | grep .; do sleep 0.01; done; echo ready; read line; echo got $line; exit 5";
         let running =
             t.container(with_terminal(t.bundle()).sh(script)).command("run").terminal(terminal.device()).spawn();
         terminal.read_until("ready");
@@ -101,7 +100,7 @@ fn a_new_size_of_the_callers_terminal_reaches_the_container() {
     once(|t| {
         let mut terminal = Terminal::new();
         terminal.resize(24, 80);
-        let script = "trap 'stty size' WINCH; until stty size >/dev/null 2>&1; do sleep 0.01; done; echo ready; while :; do sleep 0.01; done";
+        let script = "trap 'stty size' WINCH; until stty size 2>/dev/null | grep -q .; do sleep 0.01; done; echo ready; while :; do sleep 0.01; done";
         let container = t.container(with_terminal(t.bundle()).sh(script));
         let running = container.command("run").terminal(terminal.device()).spawn();
         terminal.read_until("ready");
