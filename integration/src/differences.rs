@@ -1,0 +1,137 @@
+//! What runc and crun are known to do otherwise than this suite expects, each with the reason.
+//!
+//! A key is the name of a test, which is then left out as a whole, or a name that a test gives to [`crate::Sandbox::differs`] to
+//! leave out one point. corten has no entry: where it differs from the suite, one of them is wrong. The versions are Debian
+//! 12's: runc 1.1.5 and crun 1.8.1.
+
+use crate::Runtime::{self, Crun, Runc};
+
+/// The runtime, the key, and the reason.
+pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
+    (
+        Runc,
+        "delete --force removes a shared-pid cgroup on v2",
+        "it freezes, kills, and then gives up on EBUSY from rmdir while the processes end; it exits with 0 all the same",
+    ),
+    (Runc, "domainname", "it is older than domainname (specification 1.1) and ignores it"),
+    (
+        Runc,
+        "rootfsPropagation shared",
+        "it makes the caller's root shared, but the root file system's parent private again before it binds it",
+    ),
+    (Runc, "poststart hooks run in start", "it runs them at the end of create, with the status created"),
+    (Runc, "poststop hooks after a failed one", "it stops at the first that fails; the specification goes on"),
+    (Runc, "start reports a failed startContainer hook", "its start has already returned when the hook runs"),
+    (
+        Runc,
+        "locked flags of a bind in a user namespace",
+        "it drops noatime and others when it remounts, which the kernel refuses; 1.2 keeps them",
+    ),
+    (
+        Runc,
+        "of_two_creates_of_one_id_exactly_one_wins",
+        "it looks first and makes the directory then: both can fail, and the loser can remove the winner's state",
+    ),
+    (
+        Runc,
+        "delete_force_right_after_create_was_killed",
+        "the cgroup stays when create is killed before it writes the state",
+    ),
+    (Runc, "config.json is null", "it dereferences a nil pointer and exits with 2"),
+    (Runc, "a link at /dev of the image", "it follows it, and makes its own links outside of the image"),
+    (Crun, "a link at /dev of the image", "it follows it, and makes its own links and devices outside of the image"),
+    (Crun, "ids_that_would_leave_the_state_directory", "it accepts /a"),
+    (Crun, "linux", "it accepts, or ignores, several elements that runc refuses, such as a namespace listed twice"),
+    (Crun, "process", "it accepts, or ignores, several elements that runc refuses, such as a relative cwd"),
+    (Crun, "signals_that_do_not_exist", "it takes an unknown name for signal 0"),
+    (Crun, "kill_takes_signals_by_name_and_by_number", "it knows no lower-case names"),
+    (Crun, "the_earliest_failure_leaves_a_line_in_the_log", "its message does not name the element"),
+    (Crun, "unknown_capabilities_are_ignored_with_a_warning_that_names_them", "it ignores them without a word"),
+    (
+        Crun,
+        "a_limit_that_the_kernel_refuses_fails_create_and_leaves_nothing",
+        "the cgroups stay when a limit cannot be set",
+    ),
+    (Crun, "cpu", "it writes a quota of -1 as an unsigned number, which the kernel refuses"),
+    (Crun, "pids", "it writes a limit of -1 as it is, which the kernel refuses"),
+    (Crun, "log lines", "its text log has no levels, and it has no debug messages"),
+    (
+        Crun,
+        "spec_for_a_bundle_elsewhere_and_for_rootless_use",
+        "its rootless configuration keeps the network namespace and has no mappings",
+    ),
+    (
+        Crun,
+        "delete_force_right_after_create_was_killed",
+        "the cgroups stay when create is killed before it writes the state",
+    ),
+    (Crun, "a_configured_device_replaces_a_default_one", "it makes the default one all the same, with its own owner"),
+    (Crun, "hook output in messages", "a hook's output goes to its own standard error"),
+    (Crun, "a_failing_hook_of_create_fails_it_and_leaves_nothing", "it exits with 255 when a hook fails"),
+    (Crun, "a_hook_that_does_not_exist_fails", "it exits with 255 when a hook fails, and does not say why"),
+    (Crun, "start reports a failed startContainer hook", "its start has already returned when the hook runs"),
+    (Crun, "hooks_get_the_state_on_standard_input", "the status that its hooks see is created throughout"),
+    (Crun, "hooks_run_in_the_order_of_the_specification", "poststart hooks run beside those of startContainer"),
+    (
+        Crun,
+        "a_run_in_the_foreground_passes_the_callers_terminal_through",
+        "the size of the caller's terminal is not passed on until it changes",
+    ),
+    (Crun, "a_cgroups_path_with_dots_stays_in_the_hierarchy", "it leaves the cgroups that it makes on the way"),
+    (Crun, "run --keep", "1.8.1 has no such option"),
+    (Crun, "links_in_the_image_do_not_lead_a_mount_out_of_it", "it refuses a mount on a link that leads nowhere"),
+    (Crun, "mount_flags_reach_the_kernel", "suid does not take back an earlier nosuid"),
+    (
+        Crun,
+        "propagation_of_the_root_and_of_mounts",
+        "a shared bind and a shared root stay private where the machine's own is",
+    ),
+    (Crun, "home_comes_from_the_containers_passwd_unless_given", "HOME is empty for a user without an entry"),
+    (Crun, "listen_fds_of_the_environment_are_passed_on", "LISTEN_PID is not set"),
+    (Crun, "the_program_starts_with_clean_signals", "it leaves a signal ignored or blocked that it had not found so"),
+    (Crun, "an_empty_list_in_json", "it prints an empty array where runc prints null"),
+    (Crun, "list_in_its_three_forms", "its table begins with NAME"),
+    (Crun, "state_of_an_unknown_container", "its message names a file of its state directory"),
+    (Crun, "state_prints_runcs_fields", "rootfs is printed as configured"),
+    (
+        Crun,
+        "a_detached_terminal_needs_a_console_socket_and_a_console_socket_a_terminal",
+        "it ignores a console socket without a terminal",
+    ),
+    (
+        Crun,
+        "a_new_size_of_the_callers_terminal_reaches_the_container",
+        "it handles SIGWINCH only while it waits for input",
+    ),
+];
+
+pub(crate) fn difference(runtime: Runtime, key: &str) -> Option<&'static str> {
+    DIFFERENCES.iter().find(|(who, what, _)| *who == runtime && *what == key).map(|(_, _, reason)| *reason)
+}
+
+/// Whether the runtime under test differs in the whole of the current test; prints why. The test is the current thread, which
+/// libtest names after it.
+pub(crate) fn is_left_out() -> bool {
+    let thread = std::thread::current();
+    let runtime = Runtime::from_environment();
+    let Some(name) = thread.name() else { return false };
+    let Some(reason) = difference(runtime, name) else { return false };
+    eprintln!("known difference of {}: {name}: {reason}", runtime.name());
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_used_by_a_test() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let files = std::fs::read_dir(directory).unwrap();
+        let text: String = files.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
+        for (_, key, _) in DIFFERENCES {
+            let used = text.contains(&format!("fn {key}()")) || text.contains(&format!("differs(\"{key}\")"));
+            assert!(used, "{key}");
+        }
+    }
+}

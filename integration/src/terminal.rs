@@ -1,0 +1,121 @@
+//! Terminals: the receiving end of `--console-socket`, and a pseudoterminal for a runtime in the foreground.
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The master end of a pseudoterminal.
+pub struct Terminal {
+    master: std::fs::File,
+    seen: String,
+}
+
+impl Terminal {
+    /// A new pseudoterminal.
+    ///
+    /// # Panics
+    /// When the machine has none.
+    pub fn new() -> Terminal {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        Terminal { master: master.into(), seen: String::new() }
+    }
+
+    /// The device of the other end.
+    pub fn device(&self) -> PathBuf {
+        ptsname(&self.master, Vec::new()).unwrap().into_string().unwrap().into()
+    }
+
+    /// Sets the window size; the processes at the other end get SIGWINCH.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        tcsetwinsize(&self.master, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    }
+
+    /// The window size: rows, columns.
+    pub fn size(&self) -> (u16, u16) {
+        let size = tcgetwinsize(&self.master).unwrap();
+        (size.ws_row, size.ws_col)
+    }
+
+    /// Types.
+    pub fn write(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads until `text` has come, and returns all that has come so far.
+    ///
+    /// # Panics
+    /// When it does not come in ten seconds.
+    pub fn read_until(&mut self, text: &str) -> &str {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.seen.contains(text) {
+            assert!(Instant::now() < deadline, "{text:?} did not come, only {:?}", self.seen);
+            let timeout = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+            if poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&timeout)).unwrap() == 0 {
+                continue;
+            }
+            let mut buffer = [0; 4096];
+            match self.master.read(&mut buffer) {
+                Ok(count) => self.seen += &String::from_utf8_lossy(&buffer[..count]),
+                // The other end is closed: by the container's end, or not open yet.
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        &self.seen
+    }
+}
+
+impl Default for Terminal {
+    fn default() -> Terminal {
+        Terminal::new()
+    }
+}
+
+/// A socket on which the runtime hands over the master end of a container's terminal.
+pub struct ConsoleSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl ConsoleSocket {
+    /// A socket bound at `path`.
+    pub fn new(path: PathBuf) -> ConsoleSocket {
+        ConsoleSocket { listener: UnixListener::bind(&path).unwrap(), path }
+    }
+
+    /// The path for `--console-socket`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the terminal that has been handed over; call it when the command has ended.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn receive(&self) -> Terminal {
+        self.listener.set_nonblocking(true).unwrap();
+        let (stream, _) = self.listener.accept().expect("the runtime has connected");
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut data = [0; 4096];
+        recvmsg(&stream, &mut [IoSliceMut::new(&mut data)], &mut ancillary, RecvFlags::CMSG_CLOEXEC).unwrap();
+        let descriptors: Vec<OwnedFd> = ancillary
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        assert_eq!(descriptors.len(), 1, "one descriptor comes over the console socket");
+        Terminal { master: descriptors.into_iter().next().unwrap().into(), seen: String::new() }
+    }
+}

@@ -1,0 +1,251 @@
+//! The six kinds of hooks: order, namespaces, what they are given, and what their failure does.
+
+use corten_integration::{Bundle, Sandbox, eventually, on_every_view, once};
+use serde_json::{Value, json};
+use std::path::Path;
+
+const KINDS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+/// A hook that runs a script with the shell of where it runs: the machine's, or busybox for startContainer.
+fn hook(script: &str) -> Value {
+    json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]})
+}
+
+/// A bundle with a directory that is seen under the same path inside and outside, for the hooks to write to.
+fn with_log(t: &Sandbox) -> (Bundle, std::path::PathBuf) {
+    let log = t.new_directory();
+    let bundle = t.bundle().bind(&log, log.to_str().unwrap(), &["rw"]);
+    (bundle, log)
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap_or_default().lines().map(String::from).collect()
+}
+
+#[test]
+fn hooks_run_in_the_order_of_the_specification() {
+    on_every_view(|t| {
+        let (mut bundle, log) = with_log(t);
+        let file = log.join("order");
+        for kind in KINDS {
+            for number in [1, 2] {
+                bundle =
+                    bundle.add(&format!("/hooks/{kind}"), hook(&format!("echo {kind} {number} >> {}", file.display())));
+            }
+        }
+        let container = t.container(bundle.sh(&format!("echo program >> {}; sleep 1000", file.display())));
+        let pairs = |kinds: &[&str]| -> Vec<String> {
+            kinds.iter().flat_map(|kind| [format!("{kind} 1"), format!("{kind} 2")]).collect()
+        };
+        // runc runs poststart hooks too early; the rest of the order is checked all the same.
+        let early = t.differs("poststart hooks run in start");
+        let without_poststart = |mut seen: Vec<String>| {
+            seen.retain(|line| !early || !line.starts_with("poststart"));
+            seen
+        };
+        container.create();
+        let created = pairs(&["prestart", "createRuntime", "createContainer"]);
+        assert_eq!(without_poststart(lines(&file)), created, "after create");
+        container.start();
+        let mut started = created.clone();
+        started.extend(pairs(&["startContainer"]));
+        eventually("the program has begun", || lines(&file).contains(&"program".into()));
+        let mut seen = without_poststart(lines(&file));
+        assert!(seen.starts_with(&started), "startContainer comes before the program: {seen:?}");
+        seen.retain(|line| line != "program");
+        let poststart = if early { Vec::new() } else { pairs(&["poststart"]) };
+        assert_eq!(seen.split_off(started.len()), poststart, "after start");
+        let before = lines(&file).len();
+        container.command("delete").option("--force").ok();
+        assert_eq!(lines(&file).split_off(before), pairs(&["poststop"]), "after delete");
+    });
+}
+
+#[test]
+fn hooks_get_the_state_on_standard_input() {
+    on_every_view(|t| {
+        let (mut bundle, log) = with_log(t);
+        for kind in KINDS {
+            let file = log.join(kind);
+            bundle = bundle.add(&format!("/hooks/{kind}"), hook(&format!("cat > {}", file.display())));
+        }
+        let container = t.container(bundle.set("/annotations", json!({"org.example": "x"})).args(&["sleep", "1000"]));
+        container.create();
+        let pid = container.pid();
+        container.start();
+        container.command("delete").option("--force").ok();
+        for kind in KINDS {
+            let text = std::fs::read_to_string(log.join(kind)).unwrap();
+            let state: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{kind}: {error}: {text}"));
+            assert_eq!(state["id"], container.id(), "{kind}");
+            assert_eq!(state["bundle"], container.bundle().path().to_str().unwrap(), "{kind}");
+            assert_eq!(state["annotations"]["org.example"], "x", "{kind}");
+            assert!(state["ociVersion"].is_string(), "{kind}: {text}");
+            let status = match kind {
+                "prestart" | "createRuntime" | "createContainer" => "creating",
+                "startContainer" => "created",
+                "poststart" => "running",
+                _ => "stopped",
+            };
+            if kind != "poststart" || !t.differs("poststart hooks run in start") {
+                assert_eq!(state["status"], status, "{kind}");
+            }
+            match kind {
+                "poststop" => {}
+                // Inside, the pid is the one of the container's namespace with some runtimes.
+                "createContainer" | "startContainer" => assert!(state["pid"].as_i64().unwrap() > 0, "{kind}: {text}"),
+                _ => assert_eq!(state["pid"], pid, "{kind}: {text}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn hooks_run_in_the_namespaces_of_the_specification() {
+    on_every_view(|t| {
+        let (mut bundle, log) = with_log(t);
+        for kind in KINDS {
+            let script = format!(
+                "readlink /proc/self/ns/mnt > {0}.mnt; readlink /proc/self/ns/net > {0}.net",
+                log.join(kind).display()
+            );
+            bundle = bundle.add(&format!("/hooks/{kind}"), hook(&script));
+        }
+        let container = t.container(bundle.args(&["sleep", "1000"]));
+        container.create();
+        container.start();
+        let inside = |name: &str| {
+            std::fs::read_link(container.proc_file(&format!("ns/{name}"))).unwrap().to_str().unwrap().to_owned()
+        };
+        let (mnt, net) = (inside("mnt"), inside("net"));
+        container.command("delete").option("--force").ok();
+        for kind in KINDS {
+            let read = |name: &str| lines(&log.join(format!("{kind}.{name}"))).first().cloned().unwrap_or_default();
+            let within = ["createContainer", "startContainer"].contains(&kind);
+            assert_eq!((read("mnt") == mnt, read("net") == net), (within, within), "{kind}");
+            assert!(read("mnt").starts_with("mnt:["), "{kind}");
+        }
+    });
+}
+
+#[test]
+fn create_container_hooks_see_the_machines_root_and_start_container_hooks_the_containers() {
+    once(|t| {
+        let (bundle, log) = with_log(t);
+        let script = |name: &str| {
+            format!(
+                "[ -x /bin/busybox -a -d /usr/share ] && echo machine > {0} || echo container > {0}",
+                log.join(name).display()
+            )
+        };
+        let bundle = bundle.add("/hooks/createContainer", hook(&script("create")));
+        let bundle = bundle.add("/hooks/startContainer", hook(&script("start")));
+        t.output_of(bundle.args(&["true"]));
+        assert_eq!(
+            (lines(&log.join("create")), lines(&log.join("start"))),
+            (vec!["machine".to_owned()], vec!["container".to_owned()])
+        );
+    });
+}
+
+#[test]
+fn hooks_get_their_own_arguments_and_environment_and_nothing_else() {
+    once(|t| {
+        let (bundle, log) = with_log(t);
+        let file = log.join("environment");
+        let script = format!("cat /proc/self/environ > {}; echo \"$0 $@\" >> {0}.args", file.display())
+            .replace("{0}", file.to_str().unwrap());
+        let given = json!({"path": "/bin/sh", "args": ["name", "-c", script, "zero", "one two"], "env": ["A=1", "B=two words", "PATH=/bin:/usr/bin"]});
+        let container = t.container(bundle.set("/hooks/createRuntime", json!([given])).args(&["true"]));
+        container.command("run").variable("SECRET_OF_CALLER", "x").ok();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains("SECRET_OF_CALLER"), "{text:?}");
+        let mut variables: Vec<&str> = text
+            .split_terminator('\0')
+            .filter(|variable| {
+                !["PWD", "OLDPWD", "SHLVL", "_"].iter().any(|own| variable.starts_with(&format!("{own}=")))
+            })
+            .collect();
+        variables.sort_unstable();
+        assert_eq!(variables, ["A=1", "B=two words", "PATH=/bin:/usr/bin"]);
+        assert_eq!(lines(&log.join("environment.args")), ["zero one two"]);
+    });
+}
+
+#[test]
+fn a_failing_hook_of_create_fails_it_and_leaves_nothing() {
+    on_every_view(|t| {
+        for kind in ["prestart", "createRuntime", "createContainer"] {
+            let bundle = t.bundle().add(&format!("/hooks/{kind}"), hook("echo why it failed >&2; exit 3"));
+            let container = t.container(bundle.args(&["true"]));
+            let output = container.command("create").fails(1);
+            assert!(
+                output.stderr().contains("why it failed") || t.differs("hook output in messages"),
+                "{kind}: {output}"
+            );
+            t.assert_nothing_left();
+            container.bundle().clone().remove("/hooks").write();
+            container.command("run").ok();
+        }
+    });
+}
+
+#[test]
+fn a_failing_start_container_hook_keeps_the_program_from_running() {
+    on_every_view(|t| {
+        let container = t.container(t.bundle().add("/hooks/startContainer", hook("exit 3")).args(&["echo", "ran"]));
+        let created = container.create();
+        let started = container.command("start").run();
+        assert!(started.code() != 0 || t.differs("start reports a failed startContainer hook"), "{started}");
+        container.wait_for("stopped");
+        assert_eq!(created.stdout(), "", "the program has not run");
+        container.delete();
+    });
+}
+
+#[test]
+fn a_failing_poststop_hook_does_not_keep_the_container() {
+    on_every_view(|t| {
+        let log = t.new_path("second");
+        let bundle = t.bundle().add("/hooks/poststop", hook("exit 3"));
+        let bundle = bundle.add("/hooks/poststop", hook(&format!("touch {}", log.display())));
+        let container = t.container(bundle.args(&["true"]));
+        container.create();
+        container.command("delete").option("--force").run();
+        assert!(log.exists() || t.differs("poststop hooks after a failed one"), "the remaining hooks run");
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_hook_that_takes_too_long_fails() {
+    on_every_view(|t| {
+        let slow = json!({"path": "/bin/sleep", "args": ["sleep", "20"], "timeout": 1});
+        let container = t.container(t.bundle().set("/hooks/createRuntime", json!([slow])).args(&["true"]));
+        let begin = std::time::Instant::now();
+        container.command("run").fails(1);
+        assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_hook_that_does_not_exist_fails() {
+    once(|t| {
+        let container =
+            t.container(t.bundle().set("/hooks/createRuntime", json!([{"path": "/nonexistent/hook"}])).args(&["true"]));
+        let output = container.command("run").fails(1);
+        assert!(
+            output.stderr().contains("no such file or directory") || output.stderr().contains("No such file"),
+            "{output}"
+        );
+    });
+}
+
+#[test]
+fn a_hook_that_does_not_read_its_input_is_no_failure() {
+    once(|t| {
+        let closes = json!({"path": "/bin/sh", "args": ["sh", "-c", "exec <&-; exit 0"]});
+        t.output_of(t.bundle().set("/hooks/createRuntime", json!([closes])).args(&["true"]));
+    });
+}

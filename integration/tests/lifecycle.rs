@@ -1,0 +1,247 @@
+//! create, start, kill, delete, run: a container's life, and the refusals along it.
+
+use corten_integration::{eventually, on_every_view, once};
+
+const PAUSE: [&str; 2] = ["sleep", "1000"];
+
+#[test]
+fn a_container_is_created_started_stopped_and_deleted() {
+    on_every_view(|t| {
+        let container = t.container(t.bundle().sh("echo started; sleep 1000"));
+        let created = container.create();
+        assert_eq!(container.status(), "created");
+        assert_eq!(created.stdout(), "", "the program waits for start");
+        container.start();
+        assert_eq!(container.status(), "running");
+        eventually("the program runs", || created.stdout() == "started\n");
+        container.kill("KILL");
+        container.wait_for("stopped");
+        container.delete();
+        container.command("state").fails(1);
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn run_exits_as_the_program_does() {
+    on_every_view(|t| {
+        for code in [0, 7, 255] {
+            let output = t.container(t.bundle().sh(&format!("exit {code}"))).command("run").run();
+            assert_eq!(output.code(), code, "{output}");
+        }
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn run_exits_with_128_and_the_signal_that_ended_the_program() {
+    on_every_view(|t| {
+        for (name, number) in [("KILL", 9), ("TERM", 15), ("USR1", 10)] {
+            // The first process of a pid namespace is immune to signals from within, so it stays in the runtime's.
+            let container = t.container(t.bundle().without_namespace("pid").sh(&format!("kill -{name} $$; sleep 5")));
+            let output = container.command("run").run();
+            assert_eq!(output.code(), 128 + number, "{name}: {output}");
+        }
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn kill_takes_signals_by_name_and_by_number() {
+    on_every_view(|t| {
+        for signal in ["TERM", "SIGTERM", "term", "15"] {
+            let container =
+                t.container(t.bundle().sh("trap 'echo caught; exit 3' TERM; echo ready; while :; do sleep 0.01; done"));
+            let output = container.run_detached();
+            eventually("the trap is set", || output.stdout().contains("ready"));
+            container.kill(signal);
+            container.wait_for("stopped");
+            assert!(output.stdout().contains("caught"), "{signal}: {output}");
+            container.delete();
+        }
+    });
+}
+
+#[test]
+fn kill_sends_term_by_default() {
+    once(|t| {
+        let container =
+            t.container(t.bundle().sh("trap 'echo TERM; exit' TERM; echo ready; while :; do sleep 0.01; done"));
+        let output = container.run_detached();
+        eventually("the trap is set", || output.stdout().contains("ready"));
+        container.command("kill").ok();
+        container.wait_for("stopped");
+        assert!(output.stdout().contains("TERM"), "{output}");
+    });
+}
+
+#[test]
+fn kill_of_a_stopped_container_is_refused() {
+    once(|t| {
+        let container = t.container(t.bundle().args(&["true"]));
+        container.run_detached();
+        container.wait_for("stopped");
+        container.command("kill").fails(1);
+    });
+}
+
+#[test]
+fn kill_all_reaches_every_process_of_a_shared_pid_namespace() {
+    on_every_view(|t| {
+        let script = "sleep 1000 & sleep 1000 & echo ready; wait";
+        let container = t.container(t.bundle().without_namespace("pid").sh(script));
+        let output = container.run_detached();
+        eventually("the processes run", || output.stdout().contains("ready"));
+        t.command("kill", &[container.id(), "KILL"]).option("--all").ok();
+        container.wait_for("stopped");
+        container.delete();
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn delete_of_a_living_container_needs_force() {
+    on_every_view(|t| {
+        let container = t.container(t.bundle().args(&PAUSE));
+        container.run_detached();
+        container.command("delete").fails(1);
+        assert_eq!(container.status(), "running");
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn delete_force_takes_every_process_away_also_without_a_pid_namespace() {
+    on_every_view(|t| {
+        let container =
+            t.container(t.bundle().without_namespace("pid").sh("setsid sleep 1000 & echo ready; sleep 1000"));
+        let output = container.run_detached();
+        eventually("the processes run", || output.stdout().contains("ready"));
+        container.command("delete").option("--force").ok();
+        if t.view().is_unified() && t.differs("delete --force removes a shared-pid cgroup on v2") {
+            std::fs::remove_dir(container.cgroup("")).unwrap();
+        }
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn delete_takes_a_created_container() {
+    on_every_view(|t| {
+        for options in [&["--force"][..], &[]] {
+            let container = t.container(t.bundle().args(&PAUSE));
+            container.create();
+            let delete = options.iter().fold(container.command("delete"), |command, option| command.option(*option));
+            delete.ok();
+            t.assert_nothing_left();
+        }
+    });
+}
+
+#[test]
+fn delete_of_an_unknown_container_fails_unless_forced() {
+    once(|t| {
+        t.command("delete", &["nobody-knows-me"]).fails(1);
+        t.command("delete", &["nobody-knows-me"]).option("--force").ok();
+    });
+}
+
+#[test]
+fn start_is_only_for_created_containers() {
+    once(|t| {
+        let container = t.container(t.bundle().args(&PAUSE));
+        container.command("start").fails(1);
+        container.run_detached();
+        container.command("start").fails(1);
+        container.kill("KILL");
+        container.wait_for("stopped");
+        container.command("start").fails(1);
+    });
+}
+
+#[test]
+fn an_id_is_taken_until_it_is_deleted() {
+    on_every_view(|t| {
+        let container = t.container(t.bundle().args(&PAUSE));
+        container.create();
+        let pid = container.pid();
+        let again = container.command("create").fails(1);
+        assert!(again.stderr().contains("exist"), "{again}");
+        assert_eq!((container.status().as_str(), container.pid()), ("created", pid), "the first is unharmed");
+        container.delete();
+        container.create();
+        container.delete();
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn run_deletes_the_container_unless_it_is_to_be_kept() {
+    once(|t| {
+        let container = t.container(t.bundle().args(&["true"]));
+        container.command("run").ok();
+        container.command("state").fails(1);
+        if t.differs("run --keep") {
+            return;
+        }
+        container.command("run").option("--keep").ok();
+        assert_eq!(container.status(), "stopped");
+        container.delete();
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn the_pid_file_holds_the_pid_that_state_reports() {
+    on_every_view(|t| {
+        for verb in ["create", "run"] {
+            let container = t.container(t.bundle().args(&PAUSE));
+            let file = t.new_path("pid");
+            let command = container.command(verb).option("--pid-file").option(&file);
+            if verb == "run" {
+                command.option("--detach").ok()
+            } else {
+                command.ok()
+            };
+            let pid = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(pid, container.pid().to_string(), "decimal digits, nothing else");
+            container.command("delete").option("--force").ok();
+        }
+    });
+}
+
+#[test]
+fn run_in_the_foreground_forwards_signals() {
+    on_every_view(|t| {
+        for signal in ["TERM", "INT", "HUP", "USR1", "USR2"] {
+            let script = format!("trap 'echo got {signal}; exit 9' {signal}; echo ready; while :; do sleep 0.01; done");
+            let running = t.container(t.bundle().sh(&script)).command("run").spawn();
+            eventually("the trap is set", || running.stdout().contains("ready"));
+            running.signal(signal);
+            let output = running.wait();
+            assert_eq!(output.code(), 9, "{signal}: {output}");
+            assert!(output.stdout().contains(&format!("got {signal}")), "{output}");
+        }
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_detached_run_outlives_the_command() {
+    on_every_view(|t| {
+        let container = t.container(t.bundle().args(&PAUSE));
+        container.run_detached();
+        assert_eq!(container.status(), "running");
+        assert!(container.proc_file("status").exists());
+    });
+}
+
+#[test]
+fn the_bundle_is_the_working_directory_by_default() {
+    once(|t| {
+        let container = t.container(t.bundle().args(&["echo", "hi"]));
+        let output = t.command("run", &[container.id()]).directory(container.bundle().path()).ok();
+        assert_eq!(output.stdout(), "hi\n");
+    });
+}
