@@ -39,6 +39,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Runc, "config.json is null", "it dereferences a nil pointer and exits with 2"),
     (Runc, "a link at /dev of the image", "it follows it, and makes its own links outside of the image"),
+    (Crun, "nothing_is_mounted_over_parts_of_proc", "it allows binds below /proc"),
     (Crun, "a link at /dev of the image", "it follows it, and makes its own links and devices outside of the image"),
     (Crun, "ids_that_would_leave_the_state_directory", "it accepts /a"),
     (Crun, "linux", "it accepts, or ignores, several elements that runc refuses, such as a namespace listed twice"),

@@ -85,22 +85,30 @@ fn pids() {
 #[test]
 fn the_limit_of_pids_is_reached() {
     on_version_1(|t| {
-        let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done 2>&1; echo unreached";
-        let container = t.container(t.bundle().set("/linux/resources/pids", json!({"limit": 8})).sh(script));
-        let output = container.command("run").run();
-        assert!(!output.stdout().contains("unreached") && output.code() != 0, "{output}");
+        let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done; echo all started";
+        let run = |limit: i64| {
+            let bundle = t.bundle().set("/linux/resources/pids", json!({"limit": limit})).sh(script);
+            t.container(bundle).command("run").run()
+        };
+        let (free, limited) = (run(100), run(8));
+        assert!(free.stdout().contains("all started") && free.code() == 0, "{free}");
+        assert!(!limited.stdout().contains("all started") && limited.code() != 0, "{limited}");
     });
 }
 
 #[test]
 fn the_limit_of_memory_is_reached() {
     on_version_1(|t| {
-        let bundle = t.bundle().set("/linux/resources/memory", json!({"limit": 16_777_216, "swap": 16_777_216}));
-        // tail keeps the one line of 64 MB in memory.
-        let container =
-            t.container(bundle.sh("head -c 64000000 /dev/zero | tail -n 1 | wc -c; echo code ${PIPESTATUS}"));
-        let output = container.command("run").run();
-        assert!(!output.stdout().contains("64000000"), "{output}");
+        let run = |limit: i64| {
+            let memory = json!({"limit": limit, "swap": limit});
+            // tail keeps the one line of 64 MB in memory.
+            let bundle =
+                t.bundle().set("/linux/resources/memory", memory).sh("head -c 64000000 /dev/zero | tail -n 1 | wc -c");
+            t.container(bundle).command("run").run()
+        };
+        let (free, limited) = (run(1 << 30), run(1 << 24));
+        assert_eq!(free.stdout(), "64000000\n", "{free}");
+        assert_ne!(limited.stdout(), "64000000\n", "{limited}");
     });
 }
 

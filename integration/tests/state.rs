@@ -86,15 +86,3 @@ fn an_empty_list_in_json() {
         assert_eq!(output.stdout().trim(), expected);
     });
 }
-
-#[test]
-fn a_process_that_has_taken_over_the_pid_is_not_the_container() {
-    on_every_view(|t| {
-        let container = t.container(t.bundle().args(&["sleep", "1000"]));
-        container.run_detached();
-        let pid = container.pid();
-        container.kill("KILL");
-        container.wait_for("stopped");
-        assert!(!std::path::Path::new(&format!("/proc/{pid}/exe")).exists() || container.pid() == 0);
-    });
-}
