@@ -27,7 +27,12 @@ fn main() -> Result<(), String> {
     match linker(&target, &host) {
         Linker::Compiler(path) => {
             rustc.args(path.map(|path| format!("-Clinker={path}")));
-            rustc.args(["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static", "-Clink-arg=-no-pie"]);
+            rustc.args([
+                "-Clink-arg=-nostartfiles",
+                "-Clink-arg=-nostdlib",
+                "-Clink-arg=-static",
+                "-Clink-arg=-no-pie",
+            ]);
             rustc.args(link.map(|option| format!("-Clink-arg=-Wl,{option}")));
         }
         Linker::Lld => {

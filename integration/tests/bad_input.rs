@@ -63,7 +63,7 @@ fn linux_cases() -> Vec<Case> {
         case("/linux/namespaces/0", json!({"type": "network"}), "linux.namespaces[1]"),
         case("/linux/namespaces/0", json!({"type": "pid", "path": "/not/there"}), "linux.namespaces[0].path"),
         case("/linux/namespaces/0", json!({"type": "pid", "path": "/proc/self/ns/net"}), "linux.namespaces[0].path"),
-        case("/linux/namespaces/3", json!({"type": "user"}), "linux"),
+        case("/linux/namespaces/2", json!({"type": "user"}), "linux.uidMappings"),
         case("/linux/rootfsPropagation", json!("sideways"), "linux.rootfsPropagation"),
         case("/linux/sysctl", json!({"kernel.foo": "1"}), "linux.sysctl"),
         case("/linux/sysctl", json!({"net.ipv4.not_there": "1"}), "linux.sysctl"),

@@ -227,6 +227,8 @@ numbers! {
     UNSHARE = 272, 97;
     OPENAT = 257, 56;
     MKDIRAT = 258, 34;
+    PRLIMIT64 = 302, 261;
+    FSTATFS = 138, 44;
     MKNODAT = 259, 33;
     FCHOWNAT = 260, 54;
     UNLINKAT = 263, 35;

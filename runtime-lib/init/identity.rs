@@ -1,8 +1,8 @@
 //! Who the program is: capabilities, user, groups, privileges.
 
-use crate::fault::{During, Fault, Step};
+use crate::fault::{During, Fault, OfElement, Step};
 use crate::sys::{self, Errno};
-use crate::wire::{Op, Program, Security};
+use crate::wire::{List, Op, Program, Rlimit, Security};
 
 const PR_SET_KEEPCAPS: usize = 8;
 const PR_CAPBSET_DROP: usize = 24;
@@ -10,6 +10,14 @@ const PR_SET_NO_NEW_PRIVS: usize = 38;
 const PR_CAP_AMBIENT: usize = 47;
 const PR_CAP_AMBIENT_RAISE: usize = 2;
 const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
+
+/// `process.rlimits`.
+pub fn set_limits(rlimits: List<'_, Rlimit>) -> Step {
+    for (place, limit) in rlimits.iter().enumerate() {
+        sys::set_limit(limit.resource, limit.soft, limit.hard).during(Op::Whole).of(place)?;
+    }
+    Ok(())
+}
 
 /// Drops what is not in the bounding set. Needs CAP_SETPCAP, so it comes before the user changes.
 pub fn drop_bounding(security: &Security<'_>) -> Step {

@@ -108,9 +108,12 @@ impl Link {
         }
     }
 
-    /// Moves what this needs out of the way of descriptors below `least`.
+    /// Moves all descriptors that are still needed out of the way of those below `least`.
     pub fn move_above(&mut self, least: RawFd) -> Step {
         self.socket = sys::dup_above(self.socket, least).during(Op::Link)?;
+        for file in self.fds.iter_mut().take(self.received) {
+            *file = sys::dup_above(*file, least).during(Op::Link)?;
+        }
         for file in [&mut self.fifo, &mut self.report].into_iter().flatten() {
             *file = sys::dup_above(*file, least).during(Op::Link)?;
         }

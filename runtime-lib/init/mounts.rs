@@ -38,6 +38,7 @@ pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>, link: &Link) -> Step {
 
 fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
     let (target, existed) = target_directory(root, mount)?;
+    refuse_in_proc(&target, mount)?;
     let stat = sys::stat(target.0).during(Op::OpenTarget)?;
     if stat.kind() != S_IFDIR {
         return Err(Fault::new(Op::CheckTarget, Errno::ENOTDIR));
@@ -63,6 +64,15 @@ fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
     }
     if !mount.propagation.is_empty() {
         propagate(reopen(root, mount)?.0, mount)?;
+    }
+    Ok(())
+}
+
+/// Covering files of /proc is how a container lies to its runtime and to itself (CVE-2019-16884: a fake
+/// /proc/self/attr/exec): only a few harmless ones may be, wherever links of the image lead.
+fn refuse_in_proc(target: &Fd, mount: &Mount<'_>) -> Step {
+    if !mount.in_proc && sys::is_in_procfs(target.0).during(Op::OpenTarget)? {
+        return Err(Fault::new(Op::InsideProc, Errno::EPERM));
     }
     Ok(())
 }
@@ -105,6 +115,7 @@ fn bind(root: Root, mount: &Mount<'_>, link: &Link) -> Step {
     let kind = sys::stat(tree.0).during(Op::OpenSource)?.kind();
     let missing = if kind == S_IFDIR { Missing::Directory } else { Missing::File };
     let target = root.ensure(mount.target, missing)?;
+    refuse_in_proc(&target, mount)?;
     set_attributes(tree.0, mount)?;
     sys::attach(tree.0, target.0).during(Op::Attach)?;
     propagate(tree.0, mount)

@@ -152,14 +152,8 @@ pub fn place_descriptors(program: &Program<'_>, link: &mut crate::link::Link) ->
     }
     // First all out of the way of the numbers to fill, then each into its place.
     link.move_above(first_free)?;
-    let moved = sys::memory(program.preserved.len() * 4).during(Op::Whole)?;
-    for (place, index) in moved.chunks_exact_mut(4).zip(program.preserved.iter()) {
-        let moved = sys::dup_above(link.fd(index)?, first_free).during(Op::Whole)?;
-        place.copy_from_slice(&moved.to_ne_bytes());
-    }
-    for (target, place) in (3..).zip(moved.chunks_exact(4)) {
-        let moved = i32::from_ne_bytes(place.try_into().unwrap_or_default());
-        sys::dup_to(moved, target).during(Op::Whole)?;
+    for (target, index) in (3..).zip(program.preserved.iter()) {
+        sys::dup_to(link.fd(index)?, target).during(Op::Whole)?;
     }
     Ok(())
 }

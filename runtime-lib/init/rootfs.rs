@@ -15,10 +15,12 @@ const ATTR_RDONLY: u64 = 1;
 /// the root can become.
 pub fn prepare(rootfs: &wire::Rootfs<'_>) -> Step<Root> {
     sys::mount(None, c"/", None, rootfs.propagation, None).during(Op::SetPropagation)?;
+    let tree = sys::clone_tree(AT_FDCWD, rootfs.path, true).during(Op::OpenSource)?;
     if rootfs.parent_private {
         make_parent_private(rootfs).during(Op::SetPropagation)?;
+        // Nor may the new root itself be shared yet.
+        sys::set_attributes(tree.0, 0, 0, MS_PRIVATE, false).during(Op::SetPropagation)?;
     }
-    let tree = sys::clone_tree(AT_FDCWD, rootfs.path, true).during(Op::OpenSource)?;
     let place = sys::openat(AT_FDCWD, rootfs.path, open::PATH | open::DIRECTORY).during(Op::OpenTarget)?;
     sys::attach(tree.0, place.0).during(Op::Attach)?;
     Ok(Root(keep(tree)))
@@ -44,9 +46,16 @@ fn make_parent_private(rootfs: &wire::Rootfs<'_>) -> sys::Result {
 /// Makes the rootfs the root. The old root is reachable by nothing afterwards.
 pub fn pivot(root: Root, rootfs: &wire::Rootfs<'_>) -> Step {
     sys::fchdir(root.0).during(Op::Whole)?;
-    if rootfs.no_pivot {
-        return move_to_root();
+    if rootfs.no_pivot { move_to_root()? } else { pivot_root()? }
+    if rootfs.own_propagation != 0 {
+        // Only now: pivot_root(2) refuses shared mounts.
+        let (kind, recursive) = (rootfs.own_propagation & !MS_REC, rootfs.own_propagation & MS_REC != 0);
+        sys::set_attributes(root.0, 0, 0, kind, recursive).during(Op::SetPropagation)?;
     }
+    Ok(())
+}
+
+fn pivot_root() -> Step {
     let old = sys::openat(AT_FDCWD, c"/", open::PATH | open::DIRECTORY).during(Op::Whole)?;
     // Both roots at one place: no directory for the old one is needed in the rootfs, which may be read-only.
     sys::pivot_root(c".", c".").during(Op::Whole)?;

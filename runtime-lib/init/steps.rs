@@ -31,7 +31,9 @@ fn start(link: &mut Link) -> Result<(), Report> {
     enter_namespaces(orders, link)?;
     build_root(orders, link)?;
     configure(orders)?;
-    become_program(orders, link)
+    let mut home = PathBuf::new();
+    make_program_ready(orders, link, &mut home)?;
+    become_program(orders, link, &home)
 }
 
 /// Nothing of the launcher's process may come along: it can be any program, with any descriptors and signal settings.
@@ -118,7 +120,18 @@ fn configure(orders: &Orders<'_>) -> Result<(), Report> {
     if let Some(name) = orders.domainname {
         during(Phase::Domainname, sys::setdomainname(name).during(Op::Whole))?;
     }
-    let security = &orders.security;
+    Ok(())
+}
+
+fn make_program_ready(orders: &Orders<'_>, link: &mut Link, home: &mut PathBuf) -> Result<(), Report> {
+    let (program, security) = (&orders.program, &orders.security);
+    if program.find_home {
+        during(Phase::Lookup, program::find_home(program.uid, home))?;
+    }
+    during(Phase::Ready, link.begin_wait(&orders.start))?;
+    during(Phase::Ready, program::place_descriptors(program, link))?;
+    // After all that opens files, before the right to raise limits is gone.
+    during(Phase::Rlimits, identity::set_limits(orders.rlimits))?;
     if security.no_new_privileges {
         during(Phase::NoNewPrivileges, identity::no_new_privileges())?;
     } else {
@@ -126,28 +139,22 @@ fn configure(orders: &Orders<'_>) -> Result<(), Report> {
         during(Phase::Seccomp, load_seccomp(orders))?;
     }
     during(Phase::Capabilities, identity::drop_bounding(security))?;
-    during(Phase::User, identity::give_stdio(orders.program.uid))?;
+    during(Phase::User, identity::give_stdio(program.uid))?;
     // As root first: a user may not be allowed to pass through to the directory that the engine chose for it.
-    let entered = program::enter_cwd(orders.program.cwd);
-    during(Phase::User, identity::become_user(&orders.program))?;
+    let entered = program::enter_cwd(program.cwd);
+    during(Phase::User, identity::become_user(program))?;
     if entered.is_err() {
         // The other way round on a file system that root has no rights on (NFS with root_squash).
-        during(Phase::Cwd, program::enter_cwd(orders.program.cwd))?;
+        during(Phase::Cwd, program::enter_cwd(program.cwd))?;
     }
-    during(Phase::Capabilities, identity::set_capabilities(security))?;
-    Ok(())
+    during(Phase::Capabilities, identity::set_capabilities(security))
 }
 
-fn become_program(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
+fn become_program(orders: &Orders<'_>, link: &mut Link, home: &PathBuf) -> Result<(), Report> {
     let program = &orders.program;
-    let (mut path, mut home) = (PathBuf::new(), PathBuf::new());
+    let mut path = PathBuf::new();
     during(Phase::Lookup, program::look_up(program, &mut path))?;
-    if program.find_home {
-        during(Phase::Lookup, program::find_home(program.uid, &mut home))?;
-    }
     let home = program.find_home.then_some(home.as_cstr());
-    during(Phase::Ready, link.begin_wait(&orders.start))?;
-    during(Phase::Ready, program::place_descriptors(program, link))?;
     sys::umask(program.umask);
     sys::unblock_signals();
     if orders.security.no_new_privileges {

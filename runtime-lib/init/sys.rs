@@ -480,6 +480,19 @@ pub fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result {
     call!(CAPSET, address(&header), address(&data)).map(drop)
 }
 
+/// `prlimit(2)` of this process.
+pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result {
+    let limit = [soft, hard];
+    call!(PRLIMIT64, 0, resource as usize, address(&limit), 0).map(drop)
+}
+
+/// Whether the file is in a procfs, by `fstatfs(2)`.
+pub fn is_in_procfs(file: RawFd) -> Result<bool> {
+    let mut statfs = [0u64; 15];
+    call!(FSTATFS, fd(file), address_mut(&mut statfs))?;
+    Ok(statfs.first() == Some(&0x9fa0))
+}
+
 /// `keyctl(2)`: `KEYCTL_JOIN_SESSION_KEYRING`; the keyring's serial number.
 pub fn join_session_keyring(name: &CStr) -> Result<usize> {
     call!(KEYCTL, 1, text(name))

@@ -280,7 +280,7 @@ wire_enum! {
         ReadonlyRoot,
         /// `process.cwd` is created if it is missing.
         MakeCwd,
-        /// `process.rlimits`, set by the launcher.
+        /// `process.rlimits`; in a user namespace the launcher sets them, once the init is ready.
         Rlimits,
         /// `process.noNewPrivileges`.
         NoNewPrivileges,
@@ -360,6 +360,8 @@ wire_enum! {
         Uid,
         /// The directory is outside of the root.
         Outside,
+        /// The target is in a procfs, where only few files may be covered.
+        InsideProc,
         /// Send over the console socket.
         Send,
         /// No file of that name in PATH.
@@ -456,6 +458,8 @@ wire_struct! {
         readonly_paths: List<'a, &'a CStr>,
         /// `linux.maskedPaths`.
         masked_paths: List<'a, &'a CStr>,
+        /// `process.rlimits`, unless the launcher sets them.
+        rlimits: List<'a, Rlimit>,
         /// Privileges.
         security: Security<'a>,
         /// What to run.
@@ -492,6 +496,8 @@ wire_struct! {
         path: &'a CStr,
         /// `MS_*` propagation flags for the whole tree.
         propagation: u64,
+        /// Propagation of the new root, once it is the root; 0 to leave it.
+        own_propagation: u64,
         /// The mount that holds the rootfs is made private, or `pivot_root(2)` would refuse.
         parent_private: bool,
         /// `MS_MOVE` and chroot in place of `pivot_root(2)`.
@@ -542,6 +548,8 @@ wire_struct! {
         keep_mode: bool,
         /// No component of the target may be a symbolic link.
         no_symlinks: bool,
+        /// The target may lie in a procfs.
+        in_proc: bool,
         /// A bind takes the mounts below the source with it.
         recursive: bool,
         /// `MOUNT_ATTR_*` to set and to clear on the mount itself.
@@ -636,6 +644,18 @@ wire_struct! {
         path: &'a CStr,
         /// The value.
         value: &'a CStr,
+    }
+}
+
+wire_struct! {
+    /// One of `process.rlimits`.
+    Rlimit {
+        /// The kernel's number of it.
+        resource: u32,
+        /// The soft limit.
+        soft: u64,
+        /// The hard limit.
+        hard: u64,
     }
 }
 

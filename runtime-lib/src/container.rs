@@ -208,6 +208,9 @@ impl ContainerBuilder {
 
     /// What the caller chose must fit the configuration.
     fn check(&self, plan: &Plan) -> Result<()> {
+        if !nix::unistd::geteuid().is_root() && !plan.namespaces.has_user_namespace() {
+            return Err(Error::config("linux.namespaces", "rootless container requires user namespaces"));
+        }
         let rootfs = Path::new(&plan.rootfs.path);
         match std::fs::metadata(rootfs) {
             Ok(meta) if meta.is_dir() => {}
@@ -228,7 +231,9 @@ impl ContainerBuilder {
 fn duplicate_preserved(choices: &Choices) -> Result<Vec<OwnedFd>> {
     let count = choices.listen_fds.saturating_add(choices.preserve_fds);
     let numbers = (3..).take(count as usize);
-    numbers.map(|number| sys::fdpass::duplicate(number).map_err(|e| Error::os(format!("pass on descriptor {number}"), e))).collect()
+    numbers
+        .map(|number| sys::fdpass::duplicate(number).map_err(|e| Error::os(format!("pass on descriptor {number}"), e)))
+        .collect()
 }
 
 /// Runs the poststop hooks; each failure is returned, none keeps the others from running.

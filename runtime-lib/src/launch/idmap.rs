@@ -53,9 +53,9 @@ fn run_helper(program: &str, pid: i32, location: &str, maps: &[IdMap]) -> Result
     for map in maps {
         command.args([map.inside, map.outside, map.size].map(|number| number.to_string()));
     }
-    let output = command.output().map_err(|error| {
-        Error::os(format!("run {program}"), error).at(location).hint("the package uidmap has it")
-    })?;
+    let output = command
+        .output()
+        .map_err(|error| Error::os(format!("run {program}"), error).at(location).hint("the package uidmap has it"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -9,6 +9,7 @@ mod idmap;
 mod orders;
 mod report;
 mod undo;
+#[allow(dead_code, unreachable_pub, reason = "the init's side of it is used there")]
 #[path = "../../init/wire.rs"]
 pub(crate) mod wire;
 
@@ -138,14 +139,18 @@ impl Session<'_> {
 ///
 /// # Errors
 /// The clone, a namespace to join, an id mapping, a cgroup; the init's own first steps.
-pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, cgroup: &Cgroup, privileged: bool) -> Result<Launch<'a, Building>> {
+pub(crate) fn begin<'a>(
+    plan: &'a Plan,
+    io: &Io<'_>,
+    cgroup: &Cgroup,
+    privileged: bool,
+) -> Result<Launch<'a, Building>> {
     let joined = open_namespaces(plan)?;
     let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
     let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
     let into = cgroup.clone_fd()?;
-    let hand_offs = orders::HandOffs {
-        cgroup_wait: into.is_none() && plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup),
-    };
+    let hand_offs =
+        orders::HandOffs { cgroup_wait: into.is_none() && plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup) };
     let (bytes, fds) = prepare_orders(plan, io, &joined, hook_output.as_ref(), &hand_offs)?;
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
     let child = start_init(plan, &inner, into.as_ref().map(AsFd::as_fd))?;
@@ -189,18 +194,19 @@ impl<'a> Launch<'a, Building> {
 }
 
 impl<'a> Launch<'a, Hooked> {
-    /// Waits until everything of the configuration is in effect, and sets the limits that could hinder the init itself.
+    /// Waits until everything of the configuration is in effect, and sets the limits that the init has no right to.
     ///
     /// # Errors
     /// Whatever the init could not do; a limit.
     pub(crate) fn wait_ready(mut self) -> Result<Launch<'a, Ready>> {
         self.session.reached(Phase::Ready)?;
         let (pid, plan) = (self.session.pid(), self.session.plan);
-        for (place, limit) in plan.process.rlimits.iter().enumerate() {
-            pidfd::set_limit(pid, limit.resource, limit.soft, limit.hard).map_err(|errno| {
-                let operation = format!("set {} to soft {} hard {}", limit.name, limit.soft, limit.hard);
-                Error::os(operation, errno).at(format!("process.rlimits[{place}]"))
-            })?;
+        if plan.namespaces.has_user_namespace() {
+            for (place, limit) in plan.process.rlimits.iter().enumerate() {
+                pidfd::set_limit(pid, limit.resource, limit.soft, limit.hard).map_err(|errno| {
+                    Error::os(report::limit_text(limit), errno).at(format!("process.rlimits[{place}]"))
+                })?;
+            }
         }
         Ok(Launch { session: self.session, state: PhantomData })
     }
@@ -260,8 +266,9 @@ fn has_inner_hooks(plan: &Plan) -> bool {
 /// Opens the namespaces to join and makes sure that each is of its kind.
 fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
     let open = |join: &crate::plan::Join| {
-        let location = format!("linux.namespaces[\"{}\"].path", join.kind.name());
-        let file = File::open(&join.path).map_err(|e| Error::os(format!("open {}", join.path), e).at(location.clone()))?;
+        let location = format!("linux.namespaces[{}].path", join.index);
+        let file =
+            File::open(&join.path).map_err(|e| Error::os(format!("open {}", join.path), e).at(location.clone()))?;
         match namespace::kind(file.as_fd()) {
             Ok(kind) if kind == join.kind.flag() => Ok(file.into()),
             _ => Err(Error::config(location, format!("{} is not a {} namespace", join.path, join.kind.name()))),

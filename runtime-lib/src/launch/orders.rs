@@ -3,7 +3,7 @@
 use super::wire::{self, FdIndex, List, MountOp, Sink, Wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{MountAction, MountStep, Plan};
-use crate::spec::{DeviceKind, Hook, MountAttrs, NamespaceKind, Propagation, PropagationKind};
+use crate::spec::{self, DeviceKind, Hook, MountAttrs, NamespaceKind, Propagation, PropagationKind};
 use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
 
@@ -110,6 +110,7 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
         sysctl: lists.sysctl.list(),
         readonly_paths: lists.readonly_paths.list(),
         masked_paths: lists.masked_paths.list(),
+        rlimits: lists.rlimits.list(),
         security: security(plan),
         program: program(plan, &lists, &text, places),
         start: wire::Start { fifo: places.fifo, report: places.report },
@@ -164,6 +165,7 @@ struct Lists {
     env: Encoded,
     groups: Encoded,
     preserved: Encoded,
+    rlimits: Encoded,
 }
 
 impl Lists {
@@ -186,7 +188,8 @@ impl Lists {
             })?,
             links: Encoded::of(&plan.devices.links, |link, sink| {
                 let (target, path, only_if) = (c(link.target)?, c(link.path)?, link.only_if.map(c).transpose()?);
-                wire::Link { target: &target, path: &path, only_if: only_if.as_deref(), replace: link.replace }.put(sink);
+                wire::Link { target: &target, path: &path, only_if: only_if.as_deref(), replace: link.replace }
+                    .put(sink);
                 Ok(())
             })?,
             create_container: Encoded::of(&plan.hooks.create_container, hook)?,
@@ -202,8 +205,17 @@ impl Lists {
             env: Encoded::strings(&plan.process.env)?,
             groups: Encoded::numbers(&plan.process.user.additional_gids)?,
             preserved: Encoded::numbers(&places.preserved)?,
+            rlimits: Encoded::of(own_limits(plan), |limit, sink| {
+                wire::Rlimit { resource: limit.resource, soft: limit.soft, hard: limit.hard }.put(sink);
+                Ok(())
+            })?,
         })
     }
+}
+
+/// The limits that the init sets itself. In a user namespace it has no right to raise any.
+fn own_limits(plan: &Plan) -> &[spec::Rlimit] {
+    if plan.namespaces.has_user_namespace() { &[] } else { &plan.process.rlimits }
 }
 
 fn namespaces<'a>(plan: &Plan, lists: &'a Lists, hand_offs: &HandOffs) -> wire::Namespaces<'a> {
@@ -228,9 +240,16 @@ pub(super) fn new_flags(plan: &Plan) -> u64 {
 fn rootfs<'a>(plan: &Plan, path: &'a CStr) -> wire::Rootfs<'a> {
     let rootfs = &plan.rootfs;
     let propagation = Propagation { kind: rootfs.propagation, recursive: rootfs.propagation_recursive };
+    // What is unbindable could not become the root either.
+    let before = match rootfs.propagation {
+        PropagationKind::Unbindable => Propagation { kind: PropagationKind::Private, ..propagation },
+        _ => propagation,
+    };
+    let after = matches!(rootfs.propagation, PropagationKind::Shared | PropagationKind::Unbindable);
     wire::Rootfs {
         path,
-        propagation: propagation_flags(propagation),
+        propagation: propagation_flags(before),
+        own_propagation: if after { propagation_flags(propagation) } else { 0 },
         parent_private: rootfs.propagation == PropagationKind::Shared,
         no_pivot: plan.choices.no_pivot,
         readonly: rootfs.readonly,
@@ -290,8 +309,12 @@ fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
     };
     let (source, fstype, data) = (c(source)?, c(fstype)?, c(data)?);
     let (attrs, recursive_attrs, propagation) = match &step.action {
-        MountAction::Filesystem { recursive_attrs, propagation, .. } => (none, *recursive_attrs, propagation.as_slice()),
-        MountAction::Bind { attrs, recursive_attrs, propagation, .. } => (*attrs, *recursive_attrs, propagation.as_slice()),
+        MountAction::Filesystem { recursive_attrs, propagation, .. } => {
+            (none, *recursive_attrs, propagation.as_slice())
+        }
+        MountAction::Bind { attrs, recursive_attrs, propagation, .. } => {
+            (*attrs, *recursive_attrs, propagation.as_slice())
+        }
         MountAction::Symlink { .. } => (none, none, [].as_slice()),
         MountAction::Remount { attrs } => (*attrs, none, [].as_slice()),
     };
@@ -318,6 +341,7 @@ fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
         data: &data,
         keep_mode: matches!(&step.action, MountAction::Filesystem { keep_mode: true, .. }),
         no_symlinks: matches!(&step.action, MountAction::Filesystem { no_symlinks: true, .. }),
+        in_proc: step.covers_proc(),
         recursive: matches!(&step.action, MountAction::Bind { recursive: true, .. }),
         attr_set: attributes_to.0,
         attr_clear: attributes_to.1,
@@ -344,7 +368,8 @@ fn hook_states(plan: &Plan) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
     let id = &plan.identity;
     let (version, name) = (json(&id.oci_version)?, json(&id.id)?);
     let (bundle, annotations) = (json(&id.bundle)?, json(&id.annotations)?);
-    let before = |status| format!("{{\"ociVersion\":{version},\"id\":{name},\"status\":\"{status}\",\"pid\":").into_bytes();
+    let before =
+        |status| format!("{{\"ociVersion\":{version},\"id\":{name},\"status\":\"{status}\",\"pid\":").into_bytes();
     let annotations = if id.annotations.is_empty() { String::new() } else { format!(",\"annotations\":{annotations}") };
     Ok((before("creating"), before("created"), format!(",\"bundle\":{bundle}{annotations}}}").into_bytes()))
 }

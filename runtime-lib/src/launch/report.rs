@@ -24,9 +24,7 @@ pub(super) fn render(report: &Report, plan: &Plan) -> Error {
     let place = describe(report, index, plan);
     let error = match (report.op, report.errno) {
         (Op::HookFailed, _) => return hook_error(report, place),
-        (Op::HookTimeout, _) => {
-            Error::new(ErrorKind::Hook, "error running hook: timed out and was killed")
-        }
+        (Op::HookTimeout, _) => Error::new(ErrorKind::Hook, "error running hook: timed out and was killed"),
         (Op::Whole, 0) => Error::new(ErrorKind::Internal, place.operation),
         (op, errno) => {
             let cause = std::io::Error::from_raw_os_error(errno);
@@ -98,7 +96,10 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         }
         Phase::ReadonlyRoot => place("root.readonly", "make the root file system read-only"),
         Phase::MakeCwd | Phase::Cwd => place("process.cwd", format!("enter {}", plan.process.cwd)),
-        Phase::Rlimits => place("process.rlimits", "set limits"),
+        Phase::Rlimits => match plan.process.rlimits.get(index) {
+            Some(limit) => place(format!("process.rlimits[{index}]"), limit_text(limit)),
+            None => place("process.rlimits", "set limits"),
+        },
         Phase::NoNewPrivileges => place("process.noNewPrivileges", "set no_new_privs"),
         Phase::Seccomp => place("linux.seccomp", "load the filter"),
         Phase::Capabilities => place("process.capabilities", "unable to apply caps"),
@@ -117,6 +118,11 @@ fn device(index: usize, plan: &Plan) -> Place {
     }
     let link = devices.links.get(index.saturating_sub(devices.nodes.len()));
     Place { location: None, operation: format!("link {}", link.map_or("/dev", |link| link.path)) }
+}
+
+/// What setting a limit is called.
+pub(super) fn limit_text(limit: &crate::spec::Rlimit) -> String {
+    format!("set {} to soft {} hard {}", limit.name, limit.soft, limit.hard)
 }
 
 fn user(op: Op, plan: &Plan) -> String {
@@ -155,6 +161,7 @@ fn operation(op: Op) -> Option<&'static str> {
         Op::Ambient => "raise the ambient set",
         Op::Outside => "the directory is outside of the root",
         Op::Send => "send the terminal",
+        Op::InsideProc => "the target is inside /proc",
         Op::NotInPath => "search PATH",
     })
 }

@@ -68,9 +68,5 @@ pub(super) fn lower(spec: &ValidSpec, namespaces: &NamespacePlan) -> Devices {
     });
     // /dev/ptmx is the link to the container's own devpts, whatever is configured (runc leaves it out as well).
     let configured = spec.devices.iter().filter(|device| device.path != "/dev/ptmx").cloned();
-    Devices {
-        bind: namespaces.has_user_namespace(),
-        nodes: default.chain(configured).collect(),
-        links: LINKS.to_vec(),
-    }
+    Devices { bind: namespaces.has_user_namespace(), nodes: default.chain(configured).collect(), links: LINKS.to_vec() }
 }

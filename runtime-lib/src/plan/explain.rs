@@ -64,7 +64,11 @@ impl Plan {
         writeln!(f, "devices{}", if self.devices.bind { " (bound from the host)" } else { "" })?;
         for node in &self.devices.nodes {
             let (uid, gid) = (node.uid, node.gid);
-            writeln!(f, "  {} {:?} {}:{} mode {:o} owner {uid}:{gid}", node.path, node.kind, node.major, node.minor, node.mode)?;
+            writeln!(
+                f,
+                "  {} {:?} {}:{} mode {:o} owner {uid}:{gid}",
+                node.path, node.kind, node.major, node.minor, node.mode
+            )?;
         }
         for link in &self.devices.links {
             writeln!(f, "  {} -> {}", link.path, link.target)?;
@@ -95,7 +99,11 @@ impl Plan {
         let process = &self.process;
         writeln!(f, "program")?;
         writeln!(f, "  {:?}", process.args)?;
-        writeln!(f, "  in {} as {}:{} groups {:?}", process.cwd, process.user.uid, process.user.gid, process.user.additional_gids)?;
+        writeln!(
+            f,
+            "  in {} as {}:{} groups {:?}",
+            process.cwd, process.user.uid, process.user.gid, process.user.additional_gids
+        )?;
         writeln!(f, "  umask {:04o}", process.user.umask.unwrap_or(0o022))?;
         for variable in &process.env {
             writeln!(f, "  env {variable}")?;

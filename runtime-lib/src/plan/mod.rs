@@ -114,7 +114,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
     refuse_what_is_missing(spec)?;
     let driver = if choices.systemd_cgroup { cgroup::Driver::Systemd } else { cgroup::Driver::Cgroupfs };
     let cgroup = cgroup::lower(spec, &host.cgroups, id, driver)?;
-    let namespaces = namespaces::lower(spec, host)?;
+    let namespaces = namespaces::lower(spec, host);
     let (mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
     let propagation = spec.rootfs_propagation;
     Ok(Plan {

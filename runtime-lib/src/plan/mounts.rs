@@ -68,11 +68,56 @@ pub enum MountAction {
     },
 }
 
+/// The files of /proc that may be covered, as runc has them: what LXCFS and the like provide for each container.
+const COVERABLE: [&str; 12] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/uptime",
+    "/proc",
+];
+
+impl MountStep {
+    /// Whether the target may be in a procfs: `/proc` itself for another procfs, and a few files.
+    pub(crate) fn covers_proc(&self) -> bool {
+        COVERABLE.contains(&self.target.as_str())
+    }
+}
+
+/// A mount in /proc must be of one of the files that may be covered, and on /proc only a procfs goes. Links of the image
+/// may lead there as well: that the init refuses.
+fn refuse_in_proc(mount: &Mount) -> Result<()> {
+    let destination = mount.destination.as_str();
+    let refuse = |message: String| Err(Error::config(format!("mounts[{}].destination", mount.index), message));
+    if destination.starts_with("/proc/") && !COVERABLE.contains(&destination) {
+        return refuse(format!("{destination:?} cannot be mounted because it is inside /proc"));
+    }
+    match &mount.kind {
+        MountKind::Filesystem { fstype, .. } if destination == "/proc" && fstype != "proc" => {
+            refuse(format!("{destination:?} must be a procfs, not {fstype:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The steps, and whether /dev is to be made read-only at the end.
-pub(super) fn lower(spec: &ValidSpec, bundle: &Bundle, host: &Host, cgroup: &CgroupPlan) -> Result<(Vec<MountStep>, bool)> {
+pub(super) fn lower(
+    spec: &ValidSpec,
+    bundle: &Bundle,
+    host: &Host,
+    cgroup: &CgroupPlan,
+) -> Result<(Vec<MountStep>, bool)> {
     let mut steps = Vec::with_capacity(spec.mounts.len());
     let mut readonly_dev = false;
     for mount in &spec.mounts {
+        refuse_in_proc(mount)?;
         let mut attrs = mount.attrs;
         // /dev gets its nodes first.
         if mount.destination == "/dev" && attrs.set & libc::MS_RDONLY != 0 && !is_bind(mount) {
@@ -81,28 +126,34 @@ pub(super) fn lower(spec: &ValidSpec, bundle: &Bundle, host: &Host, cgroup: &Cgr
         }
         match &mount.kind {
             _ if mount.remount => steps.push(remount(mount)?),
-            MountKind::Bind { source, recursive } => steps.push(step(mount, MountAction::Bind {
-                source: bundle.path().join(source).to_string_lossy().into_owned(),
-                recursive: *recursive,
-                attrs,
-                recursive_attrs: mount.recursive_attrs,
-                propagation: mount.propagation.clone(),
-            })),
+            MountKind::Bind { source, recursive } => steps.push(step(
+                mount,
+                MountAction::Bind {
+                    source: bundle.path().join(source).to_string_lossy().into_owned(),
+                    recursive: *recursive,
+                    attrs,
+                    recursive_attrs: mount.recursive_attrs,
+                    propagation: mount.propagation.clone(),
+                },
+            )),
             MountKind::Cgroup if host.cgroups.is_unified() => steps.push(cgroup_v2(mount, spec, cgroup)),
             MountKind::Cgroup => cgroup_v1(mount, spec, host, cgroup, &mut steps),
             MountKind::Filesystem { fstype, source, sb_flags, data } => {
-                steps.push(step(mount, MountAction::Filesystem {
-                    fstype: fstype.clone(),
-                    source: source.clone(),
-                    flags: sb_flags | attrs.set,
-                    data: data.clone(),
-                    keep_mode: fstype == "tmpfs" && !has_option(data, "mode"),
-                    copy_up: mount.copy_up && fstype == "tmpfs",
-                    // What is mounted where a link points to would not be where the kernel's own paths look for it.
-                    no_symlinks: fstype == "proc" || fstype == "sysfs",
-                    recursive_attrs: mount.recursive_attrs,
-                    propagation: mount.propagation.clone(),
-                }));
+                steps.push(step(
+                    mount,
+                    MountAction::Filesystem {
+                        fstype: fstype.clone(),
+                        source: source.clone(),
+                        flags: sb_flags | attrs.set,
+                        data: data.clone(),
+                        keep_mode: fstype == "tmpfs" && !has_option(data, "mode"),
+                        copy_up: mount.copy_up && fstype == "tmpfs",
+                        // What is mounted where a link points to would not be where the kernel's own paths look for it.
+                        no_symlinks: fstype == "proc" || fstype == "sysfs",
+                        recursive_attrs: mount.recursive_attrs,
+                        propagation: mount.propagation.clone(),
+                    },
+                ));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Which namespaces are made, which are joined, and whether that takes a fork.
 
-use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::spec::{IdMap, Namespace, NamespaceKind, Namespaces, ValidSpec};
 use serde::Serialize;
@@ -26,6 +25,8 @@ pub struct NamespacePlan {
 /// One namespace to join.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Join {
+    /// Its place in `linux.namespaces`.
+    pub index: usize,
     /// Its kind.
     pub kind: NamespaceKind,
     /// Its path on the host.
@@ -90,29 +91,27 @@ fn in_order(namespaces: &Namespaces) -> [(NamespaceKind, &Namespace); 8] {
     ]
 }
 
-pub(super) fn lower(spec: &ValidSpec, host: &Host) -> Result<NamespacePlan> {
+pub(super) fn lower(spec: &ValidSpec, host: &Host) -> NamespacePlan {
     let (mut new, mut join) = (Vec::new(), Vec::new());
     for (kind, namespace) in in_order(&spec.namespaces) {
         match namespace {
             Namespace::Host => {}
             Namespace::New => new.push(kind),
-            Namespace::Join(path) => join.push(Join { kind, path: path.clone() }),
+            Namespace::Join { index, path } => join.push(Join { index: *index, kind, path: path.clone() }),
         }
     }
     let user = new.contains(&NamespaceKind::User);
-    if host.euid != 0 && !user && !matches!(spec.namespaces.user, Namespace::Join(_)) {
-        return Err(Error::config("linux.namespaces", "rootless container requires user namespaces"));
-    }
     let joins = |kind| join.iter().any(|join: &Join| join.kind == kind);
     let fork = user || joins(NamespaceKind::User) || joins(NamespaceKind::Pid);
     // An unprivileged caller may map only itself, and only with setgroups denied, unless newgidmap does it.
-    let self_map_only = host.euid != 0 && spec.gid_mappings.len() == 1 && spec.gid_mappings.iter().all(|map| map.size == 1);
-    Ok(NamespacePlan {
+    let self_map_only =
+        host.euid != 0 && spec.gid_mappings.len() == 1 && spec.gid_mappings.iter().all(|map| map.size == 1);
+    NamespacePlan {
         new,
         join,
         fork,
         uid_mappings: spec.uid_mappings.clone(),
         gid_mappings: spec.gid_mappings.clone(),
         set_groups: !self_map_only,
-    })
+    }
 }

@@ -20,9 +20,5 @@ pub(super) fn lower(spec: &ValidSpec, choices: &Choices) -> Security {
     // Only what is both permitted and inheritable can be ambient (capabilities(7)). The rest is left out silently, as
     // runc does: its own example has such a set.
     capabilities.ambient.0 &= capabilities.permitted.0 & capabilities.inheritable.0;
-    Security {
-        capabilities,
-        no_new_privileges: spec.process.no_new_privileges,
-        new_keyring: !choices.no_new_keyring,
-    }
+    Security { capabilities, no_new_privileges: spec.process.no_new_privileges, new_keyring: !choices.no_new_keyring }
 }

@@ -40,7 +40,12 @@ pub enum Namespace {
     /// Listed without a path: a new one.
     New,
     /// Listed with a path: an existing one.
-    Join(String),
+    Join {
+        /// Its place in `linux.namespaces`.
+        index: usize,
+        /// Its path on the host.
+        path: String,
+    },
 }
 
 /// `linux.namespaces`, by kind.
@@ -80,7 +85,8 @@ impl Namespaces {
             }
             *slot = match namespace.path().as_deref() {
                 Some(path) if !path.as_os_str().is_empty() => {
-                    Namespace::Join(faults.absolute(format_args!("linux.namespaces[{i}].path"), path))
+                    let path = faults.absolute(format_args!("linux.namespaces[{i}].path"), path);
+                    Namespace::Join { index: i, path }
                 }
                 _ => Namespace::New,
             };

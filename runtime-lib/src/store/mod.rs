@@ -191,9 +191,7 @@ impl Entry {
         let mut text = Vec::new();
         let read = file.take(FILE_LIMIT).read_to_end(&mut text);
         read.map_err(|error| Error::os(format!("read {}", path.display()), error))?;
-        let corrupt = |error| {
-            Error::new(ErrorKind::CorruptState, format!("read {}", path.display())).because(error)
-        };
+        let corrupt = |error| Error::new(ErrorKind::CorruptState, format!("read {}", path.display())).because(error);
         serde_json::from_slice(&text).map(Some).map_err(corrupt)
     }
 
@@ -221,8 +219,10 @@ impl Entry {
     pub(crate) fn make_start(&self) -> Result<(OwnedFd, OwnedFd)> {
         let path = self.path.join(START);
         let mode = Mode::from_bits_truncate(0o600);
-        nix::sys::stat::mknodat(&self.dir, START, nix::sys::stat::SFlag::S_IFIFO, mode, 0).map_err(os("create", &path))?;
-        let fifo = openat(&self.dir, START, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(os("open", &path))?;
+        nix::sys::stat::mknodat(&self.dir, START, nix::sys::stat::SFlag::S_IFIFO, mode, 0)
+            .map_err(os("create", &path))?;
+        let fifo =
+            openat(&self.dir, START, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(os("open", &path))?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let report = openat(&self.dir, REPORT, flags, mode).map_err(os("create", &self.path.join(REPORT)))?;
         Ok((fifo, report))

@@ -205,7 +205,7 @@ fn namespaces() {
         [("/linux/namespaces", list)]
     };
     let spec = valid(&with(json!({"type": "time", "path": "/proc/1/ns/time"})));
-    assert_eq!(spec.namespaces.time, Namespace::Join("/proc/1/ns/time".to_owned()));
+    assert_eq!(spec.namespaces.time, Namespace::Join { index: 5, path: "/proc/1/ns/time".to_owned() });
     assert_eq!((spec.namespaces.pid, spec.namespaces.cgroup), (Namespace::New, Namespace::Host));
     assert_eq!(valid(&with(json!({"type": "cgroup", "path": ""}))).namespaces.cgroup, Namespace::New);
     check(&with(json!({"type": "pid"})), &[r#"linux.namespaces[5].type: duplicated namespace "pid""#]);
