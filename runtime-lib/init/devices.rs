@@ -3,8 +3,9 @@
 use crate::fault::{During, Fault, OfElement, Step};
 use crate::mounts;
 use crate::path::{PathBuf, Root};
-use crate::sys::{self, AT_FDCWD, Errno, Fd, open};
-use crate::wire::{Device, Link, List, Op, Orders};
+use crate::sys::{self, AT_FDCWD, Errno, Fd, RawFd, open};
+use crate::wire::{Device, Link, Op, Orders};
+use core::ffi::CStr;
 
 const S_IFMT: u32 = 0o170000;
 
@@ -15,32 +16,35 @@ pub fn make_all(root: Root, orders: &Orders<'_>) -> Step {
     for (place, device) in orders.devices.iter().enumerate() {
         if bind { bind_node(root, &device) } else { make_node(root, &device, &mut parent) }.of(place)?;
     }
-    make_links(root, orders.links, orders.devices.len())
+    make_links(root, orders, &mut parent)
 }
 
-/// The directory of the last node: the next one is mostly there as well.
+/// The directory of the last node or link: the next one is mostly there as well.
 struct Parent {
     path: PathBuf,
     dir: Option<Fd>,
 }
 
-fn make_node(root: Root, device: &Device<'_>, parent: &mut Parent) -> Step {
-    let bytes = device.path.to_bytes();
-    let cut = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-    let above = bytes.get(..cut).unwrap_or_default();
-    let (opened, name) = if parent.dir.is_some() && parent.path.as_bytes() == above {
-        let name = device.path.to_bytes_with_nul().get(cut + 1..).unwrap_or_default();
-        (None, core::ffi::CStr::from_bytes_with_nul(name).map_err(|_| Fault::new(Op::MakeNode, Errno::EINVAL))?)
-    } else {
-        let (dir, name) = root.open_parent(device.path)?;
-        (Some(dir), name)
-    };
-    if let Some(dir) = opened {
-        parent.path.clear();
-        parent.path.push(above).during(Op::MakeNode)?;
-        parent.dir = Some(dir);
+impl Parent {
+    /// The directory that `path` is in, and its name there.
+    fn of<'a>(&mut self, root: Root, path: &'a CStr) -> Step<(RawFd, &'a CStr)> {
+        let bytes = path.to_bytes();
+        let cut = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let above = bytes.get(..cut).unwrap_or_default();
+        if let (Some(dir), true) = (&self.dir, self.path.as_bytes() == above) {
+            let name = path.to_bytes_with_nul().get(cut + 1..).unwrap_or_default();
+            let name = CStr::from_bytes_with_nul(name).map_err(|_| Fault::new(Op::OpenTarget, Errno::EINVAL))?;
+            return Ok((dir.0, name));
+        }
+        let (dir, name) = root.open_parent(path)?;
+        self.path.clear();
+        self.path.push(above).during(Op::OpenTarget)?;
+        Ok((self.dir.insert(dir).0, name))
     }
-    let dir = parent.dir.as_ref().map(|dir| dir.0).ok_or(Fault::new(Op::MakeNode, Errno::EBADF))?;
+}
+
+fn make_node(root: Root, device: &Device<'_>, parent: &mut Parent) -> Step {
+    let (dir, name) = parent.of(root, device.path)?;
     match sys::mknodat(dir, name, device.mode, device.device) {
         // The image brings a node of its own: it stays, as with runc.
         Err(Errno::EEXIST) => return Ok(()),
@@ -65,24 +69,24 @@ fn bind_node(root: Root, device: &Device<'_>) -> Step {
     mounts::bind_file(root, host.0, device.path)
 }
 
-fn make_links(root: Root, links: List<'_, Link<'_>>, before: usize) -> Step {
-    for (place, link) in links.iter().enumerate() {
+fn make_links(root: Root, orders: &Orders<'_>, parent: &mut Parent) -> Step {
+    for (place, link) in orders.links.iter().enumerate() {
         if let Some(path) = link.only_if {
             if sys::statx(AT_FDCWD, path, 0).is_err() {
                 continue;
             }
         }
-        make_link(root, &link).of(before + place)?;
+        make_link(root, &link, parent).of(orders.devices.len() + place)?;
     }
     Ok(())
 }
 
-fn make_link(root: Root, link: &Link<'_>) -> Step {
-    let (parent, name) = root.open_parent(link.path)?;
-    match sys::symlinkat(link.target, parent.0, name) {
+fn make_link(root: Root, link: &Link<'_>, parent: &mut Parent) -> Step {
+    let (dir, name) = parent.of(root, link.path)?;
+    match sys::symlinkat(link.target, dir, name) {
         Err(Errno::EEXIST) if link.replace => {
-            sys::unlinkat(parent.0, name).during(Op::CreateTarget)?;
-            sys::symlinkat(link.target, parent.0, name).during(Op::CreateTarget)
+            sys::unlinkat(dir, name).during(Op::CreateTarget)?;
+            sys::symlinkat(link.target, dir, name).during(Op::CreateTarget)
         }
         Err(Errno::EEXIST) => Ok(()),
         made => made.during(Op::CreateTarget),

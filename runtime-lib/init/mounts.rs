@@ -39,12 +39,9 @@ pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>, link: &Link) -> Step {
 fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
     let (target, existed) = target_directory(root, mount)?;
     refuse_in_proc(&target, mount)?;
-    let stat = sys::stat(target.0).during(Op::OpenTarget)?;
-    if stat.kind() != S_IFDIR {
-        return Err(Fault::new(Op::CheckTarget, Errno::ENOTDIR));
-    }
     let mut data = PathBuf::new();
     if mount.keep_mode && existed {
+        let stat = sys::stat(target.0).during(Op::OpenTarget)?;
         push_mode(&mut data, stat.mode & 0o7777, !mount.data.is_empty()).during(Op::Mount)?;
     }
     data.push(mount.data.to_bytes()).during(Op::Mount)?;
@@ -81,7 +78,7 @@ fn refuse_in_proc(target: &Fd, mount: &Mount<'_>) -> Step {
 fn target_directory(root: Root, mount: &Mount<'_>) -> Step<(Fd, bool)> {
     let found = if mount.no_symlinks { root.open_no_symlinks(mount.target) } else { root.open(mount.target) };
     match found {
-        Err(Errno::ENOENT) => Ok((root.ensure(mount.target, Missing::Directory)?, false)),
+        Err(Errno::ENOENT) => Ok((root.create_missing(mount.target, Missing::Directory)?, false)),
         // A link in place of /proc: what is mounted there would not be where the program looks for it.
         Err(Errno::ELOOP) if mount.no_symlinks => Err(Fault::new(Op::CheckTarget, Errno::ELOOP)),
         found => Ok((found.during(Op::OpenTarget)?, true)),

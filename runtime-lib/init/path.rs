@@ -94,8 +94,25 @@ impl Root {
     /// Opens what is at `path`, creating it where it is missing.
     pub fn ensure(self, path: &CStr, missing: Missing) -> Step<Fd> {
         match self.open(path) {
-            Err(Errno::ENOENT) => self.create(path, missing),
+            Err(Errno::ENOENT) => self.create_missing(path, missing),
             result => result.during(Op::OpenTarget),
+        }
+    }
+
+    /// Creates `path`, which was just found missing: mostly only its last component is.
+    pub fn create_missing(self, path: &CStr, missing: Missing) -> Step<Fd> {
+        let bytes = path.to_bytes();
+        let cut = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let name = path.to_bytes_with_nul().get(cut..).and_then(|name| CStr::from_bytes_with_nul(name).ok());
+        let mut above = PathBuf::new();
+        above.push(b"/").and_then(|()| above.push(bytes.get(..cut).unwrap_or_default())).during(Op::CreateTarget)?;
+        match (self.open(above.as_cstr()), name) {
+            (Ok(dir), Some(name)) if !matches!(name.to_bytes(), b"" | b"." | b"..") => match make(&dir, name, missing) {
+                // A dangling link, or somebody else made it just now.
+                Err(Errno::EEXIST) => self.create(path, missing),
+                made => made.during(Op::CreateTarget),
+            },
+            _ => self.create(path, missing),
         }
     }
 

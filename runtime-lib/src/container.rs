@@ -18,6 +18,10 @@ pub struct Container {
     entry: Entry,
     pid: Option<i32>,
     pidfd: Option<OwnedFd>,
+    /// What was recorded, where this process made the container itself.
+    record: Option<Record>,
+    /// The first process was waited for.
+    reaped: bool,
 }
 
 /// What a container is to be made from; see [`Container::builder`].
@@ -158,9 +162,12 @@ impl ContainerBuilder {
         let plan = self.plan()?;
         self.check(&plan)?;
         let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
-        let result = self.acquire_and_launch(&plan, &entry, starter);
-        match result {
-            Ok(child) => Ok(Container { entry, pid: Some(child.pid), pidfd: Some(child.pidfd) }),
+        let record = Record::new(&plan, Cgroup::chosen(&plan.cgroup));
+        match self.acquire_and_launch(&plan, &entry, &record, starter) {
+            Ok(child) => {
+                let (pid, pidfd) = (Some(child.pid), Some(child.pidfd));
+                Ok(Container { entry, pid, pidfd, record: Some(record), reaped: false })
+            }
             Err(error) => {
                 let _ = entry.remove();
                 Err(error)
@@ -168,14 +175,13 @@ impl ContainerBuilder {
         }
     }
 
-    fn acquire_and_launch(&self, plan: &Plan, entry: &Entry, starter: Starter) -> Result<Child> {
+    fn acquire_and_launch(&self, plan: &Plan, entry: &Entry, record: &Record, starter: Starter) -> Result<Child> {
         let mut undo = Undo::default();
-        let cgroup = Cgroup::chosen(&plan.cgroup);
         // Before the first effect: whoever finds this after a crash knows what to clean up.
-        entry.write_record(&Record::new(plan, cgroup.clone()))?;
-        let made = cgroup.create(&plan.cgroup)?;
-        let cgroup = made.cgroup().clone();
-        undo.push(move || drop(made.undo()));
+        entry.write_record(record)?;
+        let made = record.cgroup.make(&plan.cgroup)?;
+        let undo_made = made.clone();
+        undo.push(move || drop(undo_made.undo()));
         let preserved = duplicate_preserved(&plan.choices)?;
         let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
         let io = Io {
@@ -186,9 +192,11 @@ impl ContainerBuilder {
         };
         // The specification: when a hook or a later step fails, the poststop hooks still run.
         undo.push(|| drop(run_poststop(plan)));
-        let launch = launch::begin(plan, &io, &cgroup, nix::unistd::geteuid().is_root())?;
+        let launch = launch::begin(plan, &io, &made, nix::unistd::geteuid().is_root())?;
+        // While the init builds the root.
+        entry.prepare_init(&InitProcess::of(launch.pid())?)?;
         let launch = launch.run_hooks()?.wait_ready()?;
-        entry.write_init(&InitProcess::of(launch.pid())?)?;
+        entry.commit_init()?;
         let child = match starter {
             Starter::Later => launch.leave()?,
             Starter::Now => {
@@ -298,7 +306,8 @@ impl Container {
         let entry = Entry::find(root.as_ref(), &ContainerId::new(id)?)?;
         let record = entry.record()?;
         let now = entry.now(record.as_ref())?;
-        Ok(Container { entry, pid: (now.pid != 0).then_some(now.pid), pidfd: now.pidfd })
+        let pid = (now.pid != 0).then_some(now.pid);
+        Ok(Container { entry, pid, pidfd: now.pidfd, record: None, reaped: false })
     }
 
     /// The states of all containers below `root`, by id. A record that cannot be read is left out and returned in the
@@ -388,7 +397,9 @@ impl Container {
     pub fn wait(&mut self) -> Result<ExitStatus> {
         let gone = || Error::os("wait for the container", nix::errno::Errno::ECHILD);
         let ended = pidfd::wait(self.pidfd.as_ref().ok_or_else(gone)?);
-        match ended.map_err(|errno| Error::os("wait for the container", errno))? {
+        let ended = ended.map_err(|errno| Error::os("wait for the container", errno))?;
+        self.reaped = true;
+        match ended {
             pidfd::Ended::Exited(code) => Ok(ExitStatus::Exited(code)),
             pidfd::Ended::Signaled(signal) => Ok(ExitStatus::Signaled(signal)),
         }
@@ -399,14 +410,32 @@ impl Container {
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it runs and force is not given.
-    pub fn delete(self, force: Force) -> Result<Vec<Error>> {
+    pub fn delete(mut self, force: Force) -> Result<Vec<Error>> {
         let _lock = self.entry.lock()?;
-        let Some(record) = self.entry.record()? else {
+        let record = match self.record.take() {
+            Some(record) => Some(record),
+            None => self.entry.record()?,
+        };
+        let Some(record) = record else {
             // Its create was cut off before the first effect.
             self.entry.remove()?;
             return Ok(Vec::new());
         };
-        let now = self.entry.now(Some(&record))?;
+        if !self.reaped {
+            self.end_first(&record, force)?;
+        }
+        // With the first process of a pid namespace all others in it have ended.
+        if !record.own_pid_namespace {
+            record.cgroup.kill(libc::SIGKILL)?;
+        }
+        record.cgroup.remove()?;
+        self.entry.remove()?;
+        Ok(poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None)))
+    }
+
+    /// Makes sure that the first process has ended.
+    fn end_first(&self, record: &Record, force: Force) -> Result<()> {
+        let now = self.entry.now(Some(record))?;
         match (now.status, force) {
             (Status::Stopped, _) | (Status::Created, _) | (_, Force::Yes) => {}
             (status, Force::No) => {
@@ -414,13 +443,15 @@ impl Container {
                 return Err(Error::new(ErrorKind::WrongStatus, message));
             }
         }
-        if let Some(pidfd) = &now.pidfd {
-            end(pidfd)?;
+        if now.status == Status::Paused {
+            // A frozen process does not see the signal.
+            record.cgroup.kill(libc::SIGKILL)?;
         }
-        record.cgroup.kill(libc::SIGKILL)?;
-        record.cgroup.remove()?;
-        self.entry.remove()?;
-        Ok(poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None)))
+        match &now.pidfd {
+            Some(pidfd) => end(pidfd),
+            // Its create was killed before the process was recorded: the cgroup knows it.
+            None => record.cgroup.kill(libc::SIGKILL),
+        }
     }
 
     fn lock(&self) -> Result<(Lock, Record)> {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const RACES: usize = 8;
 
 /// What [`Cgroup::create`] has made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "what was made has to be recorded or undone"]
 pub struct Made {
     cgroup: Cgroup,
@@ -30,6 +30,25 @@ impl Made {
     /// The directories made, in order: the container's own and those above them that did not exist.
     pub fn directories(&self) -> &[PathBuf] {
         &self.directories
+    }
+
+    /// The second half of [`Cgroup::create`]: the limits and device rules. What is written so far is taken back by
+    /// [`undo`](Self::undo).
+    ///
+    /// # Errors
+    /// The kernel refuses a limit: the error names the element of the configuration.
+    pub fn apply(&self, plan: &CgroupPlan) -> Result<()> {
+        let paths = &self.cgroup.paths;
+        let enabling = match paths.unified() {
+            Some(unified) if !plan.enable.is_empty() => enable(unified, &plan.enable),
+            _ => Ok(()),
+        };
+        let own: Vec<PathBuf> = paths.directories().map(CgroupDirectory::absolute).collect();
+        write_all(&own, &plan.writes, enabling)?;
+        match paths {
+            CgroupPaths::V2 { directory } => devices::attach(&directory.absolute(), &plan.devices),
+            _ => Ok(()),
+        }
     }
 
     /// Removes what was made and nothing else, a directory above only if nothing else is in it by now. Processes must
@@ -60,8 +79,24 @@ impl Cgroup {
     /// The kernel refuses a limit: the error names the element of the configuration. A cgroup of that path exists and
     /// has processes in it, or is frozen: [`ErrorKind::InvalidConfig`] for `linux.cgroupsPath`.
     pub fn create(&self, plan: &CgroupPlan) -> Result<Made> {
+        let made = self.make(plan)?;
+        match made.apply(plan) {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                let _ = made.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// The first half of [`create`](Self::create): the directories, so that processes can join. The limits follow with
+    /// [`Made::apply`], while the container is being built.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create), but for the limits.
+    pub fn make(&self, plan: &CgroupPlan) -> Result<Made> {
         let mut made = Made { cgroup: self.clone(), directories: Vec::new() };
-        match make_all(plan, &mut made) {
+        match make_directories(&mut made) {
             Ok(()) => Ok(made),
             Err(error) if may_do_without(plan, &error) => {
                 made.undo()?;
@@ -99,7 +134,7 @@ fn in_user_namespace() -> bool {
     })
 }
 
-fn make_all(plan: &CgroupPlan, made: &mut Made) -> Result<()> {
+fn make_directories(made: &mut Made) -> Result<()> {
     let cgroup = made.cgroup.clone();
     for directory in cgroup.paths.directories() {
         let known = made.directories.len();
@@ -107,15 +142,6 @@ fn make_all(plan: &CgroupPlan, made: &mut Made) -> Result<()> {
         if directory.controllers.iter().any(|name| name == "cpuset") {
             inherit_cpuset(directory, made.directories.get(known..).unwrap_or_default())?;
         }
-    }
-    let enabling = match cgroup.paths.unified() {
-        Some(unified) if !plan.enable.is_empty() => enable(unified, &plan.enable),
-        _ => Ok(()),
-    };
-    let own: Vec<PathBuf> = cgroup.paths.directories().map(CgroupDirectory::absolute).collect();
-    write_all(&own, &plan.writes, enabling)?;
-    if let CgroupPaths::V2 { directory } = &cgroup.paths {
-        devices::attach(&directory.absolute(), &plan.devices)?;
     }
     Ok(())
 }

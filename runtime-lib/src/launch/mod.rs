@@ -15,7 +15,7 @@ pub(crate) mod wire;
 
 pub(crate) use undo::Undo;
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::Made;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
 use crate::sys::clone::{Child, Exec, spawn};
@@ -142,20 +142,21 @@ impl Session<'_> {
 pub(crate) fn begin<'a>(
     plan: &'a Plan,
     io: &Io<'_>,
-    cgroup: &Cgroup,
+    made: &Made,
     privileged: bool,
 ) -> Result<Launch<'a, Building>> {
     let joined = open_namespaces(plan)?;
     let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
     let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
+    let cgroup = made.cgroup();
     let into = cgroup.clone_fd()?;
     let hand_offs =
         orders::HandOffs { cgroup_wait: into.is_none() && plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup) };
-    let (bytes, fds) = prepare_orders(plan, io, &joined, hook_output.as_ref(), &hand_offs)?;
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
     let child = start_init(plan, &inner, into.as_ref().map(AsFd::as_fd))?;
     drop(inner);
     let mut session = Session { plan, link, child: Some(child), hook_output: None };
+    let (bytes, fds) = prepare_orders(plan, io, &joined, hook_output.as_ref(), &hand_offs)?;
     send_orders(&session.link, &bytes, fds.all())?;
     session.hook_output = hook_output;
     if plan.namespaces.fork {
@@ -171,7 +172,16 @@ pub(crate) fn begin<'a>(
             session.say(word::CGROUP_JOINED)?;
         }
     }
+    // While the init works. It must be done before anything of the container runs, and that is for us to allow.
+    made.apply(&plan.cgroup)?;
     Ok(Launch { session, state: PhantomData })
+}
+
+impl<S> Launch<'_, S> {
+    /// The init's pid.
+    pub(crate) fn pid(&self) -> i32 {
+        self.session.pid()
+    }
 }
 
 impl<'a> Launch<'a, Building> {
@@ -213,11 +223,6 @@ impl<'a> Launch<'a, Hooked> {
 }
 
 impl Launch<'_, Ready> {
-    /// The init's pid.
-    pub(crate) fn pid(&self) -> i32 {
-        self.session.pid()
-    }
-
     /// Lets the init go on: to wait for a start by another process.
     ///
     /// # Errors

@@ -136,12 +136,11 @@ impl Entry {
 
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> Result<Lock> {
-        let dir = self.dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
+        let mut dir = self.dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
         loop {
-            let again = dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
-            match Flock::lock(again, FlockArg::LockExclusive) {
+            match Flock::lock(dir, FlockArg::LockExclusive) {
                 Ok(lock) => return Ok(Lock(lock)),
-                Err((_, Errno::EINTR)) => {}
+                Err((again, Errno::EINTR)) => dir = again,
                 Err((_, errno)) => return Err(os("lock", &self.path)(errno)),
             }
         }
@@ -169,16 +168,20 @@ impl Entry {
         nix::unistd::faccessat(&self.dir, name, nix::unistd::AccessFlags::F_OK, nix::fcntl::AtFlags::empty()).is_ok()
     }
 
-    /// Writes a file so that it is there whole or not at all.
-    fn write<T: serde::Serialize>(&self, name: &str, content: &T) -> Result<()> {
+    /// Writes what is to become the file `name`, beside it.
+    fn prepare<T: serde::Serialize>(&self, name: &str, content: &T) -> Result<()> {
         let path = self.path.join(name);
         let text = serde_json::to_vec(content).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-        let temporary = format!("{name}.tmp");
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let file = openat(&self.dir, temporary.as_str(), flags, Mode::from_bits_truncate(0o600));
+        let file = openat(&self.dir, format!("{name}.tmp").as_str(), flags, Mode::from_bits_truncate(0o600));
         let mut file = File::from(file.map_err(os("create", &path))?);
-        file.write_all(&text).map_err(|error| Error::os(format!("write {}", path.display()), error))?;
-        renameat(&self.dir, temporary.as_str(), &self.dir, name).map_err(os("rename", &path))
+        file.write_all(&text).map_err(|error| Error::os(format!("write {}", path.display()), error))
+    }
+
+    /// What was prepared becomes the file: it is there whole or not at all.
+    fn commit(&self, name: &str) -> Result<()> {
+        let prepared = format!("{name}.tmp");
+        renameat(&self.dir, prepared.as_str(), &self.dir, name).map_err(os("rename", &self.path.join(name)))
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
@@ -197,12 +200,18 @@ impl Entry {
 
     /// Records what was chosen: before the first effect.
     pub(crate) fn write_record(&self, record: &Record) -> Result<()> {
-        self.write(RECORD, record)
+        self.prepare(RECORD, record)?;
+        self.commit(RECORD)
+    }
+
+    /// Prepares the record of the first process; it counts once it is committed.
+    pub(crate) fn prepare_init(&self, init: &InitProcess) -> Result<()> {
+        self.prepare(INIT, init)
     }
 
     /// Records the first process: after it is ready, before it may go on.
-    pub(crate) fn write_init(&self, init: &InitProcess) -> Result<()> {
-        self.write(INIT, init)
+    pub(crate) fn commit_init(&self) -> Result<()> {
+        self.commit(INIT)
     }
 
     /// What was chosen; none while it is being created, or when its create was killed right at the beginning.
