@@ -153,8 +153,8 @@ impl Arch {
 
     /// Whether socketcall(2) and ipc(2) do the work of other calls, and libseccomp treats them so.
     pub(super) fn multiplexes(self) -> bool {
-        use Arch::{M68k, Ppc, Ppc64, Ppc64le, S390, S390x, Sh, Sheb, X86};
-        matches!(self, X86 | S390 | S390x | Ppc | Ppc64 | Ppc64le | M68k | Sh | Sheb)
+        use Arch::{M68k, Mips, Mipsel, Ppc, Ppc64, Ppc64le, S390, S390x, Sh, Sheb, X86};
+        matches!(self, X86 | Mips | Mipsel | S390 | S390x | Ppc | Ppc64 | Ppc64le | M68k | Sh | Sheb)
     }
 
     /// Whether the kernel shows a number beyond its table as 0 (`setup`), so that a filter cannot see what was called.

@@ -139,6 +139,8 @@ fn decide(profile: &Profile, arch: Arch, entries: &[Entry]) -> Result<Vec<(u32, 
 /// concern the multiplexer's arguments.
 fn arch_rule(arch: Arch, rule: &Rule, conditions: &[Condition], selector: Option<u64>) -> ArgRule {
     let narrowed = conditions.iter().map(|c| if arch.wide_arguments() { *c } else { c.narrowed() });
+    // A mask that leaves nothing is no condition: a rule with only that is one without conditions.
+    let narrowed = narrowed.filter(|condition| condition.compare != Compare::Masked { mask: 0, value: 0 });
     let conditions = match selector {
         None => narrowed.collect(),
         Some(value) => {

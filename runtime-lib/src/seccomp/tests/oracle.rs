@@ -117,10 +117,21 @@ fn export(context: &ScmpFilterContext, native: Arch) -> Vec<Insn> {
     bytes.chunks_exact(8).map(insn).collect()
 }
 
-/// The families of [`generate::FAMILIES`] that libseccomp 2.5 can build on x86_64.
+/// Names that can be compared.
 fn names_that_both_know() -> Vec<&'static str> {
-    Name::all().map(Name::as_str).filter(|name| resolve(name).is_some()).collect()
+    // ARM has one number for these two, which libseccomp maps back to one of them.
+    let doubled = ["arm_sync_file_range", "sync_file_range2"];
+    let known = Name::all().map(Name::as_str).filter(|name| resolve(name).is_some());
+    known.filter(|name| !doubled.contains(name)).collect()
 }
+
+/// Numbers that only one side has (`true`: we).
+const ODD: [(Arch, &str, bool); 3] = [
+    (Arch::Parisc64, "_llseek", false),
+    (Arch::X32, "map_shadow_stack", true),
+    // ARM's header gives it as another name of arm_sync_file_range.
+    (Arch::Arm, "sync_file_range2", true),
+];
 
 #[test]
 fn numbers_are_those_of_libseccomp() {
@@ -132,12 +143,52 @@ fn numbers_are_those_of_libseccomp() {
             let number = ScmpSyscall::from_name_by_arch(name.as_str(), theirs).ok().map(ScmpSyscall::as_raw_syscall);
             match (ours.number(name), number.filter(|number| *number >= 0).map(|number| number as u32)) {
                 (ours, theirs) if ours == theirs => equal += 1,
-                (our, their) => differences.push(format!("{ours:?} {}: {our:?} {their:?}", name.as_str())),
+                (our, their) => differences.push((ours, name.as_str(), our, their)),
             }
         }
     }
-    println!("{}", differences.join("\n"));
+    let explained = |(ours, name, our, their): &(Arch, &str, Option<u32>, Option<u32>)| {
+        // Newer than libseccomp 2.5.4.
+        let new = resolve(name).is_none();
+        // It resolves these to pseudo-numbers there.
+        let multiplexed = ours.multiplexes() && their.is_none();
+        new || multiplexed || ODD.contains(&(*ours, name, our.is_some()))
+    };
+    let unexplained: Vec<_> = differences.iter().filter(|difference| !explained(difference)).collect();
+    assert!(unexplained.is_empty(), "{unexplained:#?}");
     assert!(equal > 5000, "{equal}");
+}
+
+/// Seeds on whose profiles libseccomp 2.5.4 does not come back.
+const HANGS: [u64; 1] = [4159];
+
+/// A bug of libseccomp 2.5.4: when the first call of an architecture is one that it does not have, the pseudo-number's
+/// test is left out of the program together with the load before it, and the search goes on with the architecture in
+/// the accumulator. Such a program cannot be compared.
+fn forgets_the_number(program: &[Insn]) -> bool {
+    let dispatches = |insn: &Insn| insn.code == bpf::JEQ && Arch::ALL.iter().any(|arch| arch.audit() == insn.k);
+    let loads = |place: usize| program[place].code == bpf::LD_ABS && program[place].k == 0 || program[place].code == bpf::RET;
+    program.iter().enumerate().any(|(place, insn)| dispatches(insn) && !loads(place + 1 + usize::from(insn.jt)))
+}
+
+/// Whether a call has several rules that are more than an equality on one argument each. libseccomp 2.5.4 merges the
+/// rules of a call into one tree and then loses or widens some: of `a1 < 7` and `a1 > 0x16ca_fa09_c593_6e7b` both fail for
+/// 0x49ae_7e2c, but its program says that one holds. What such a program answers says nothing about the profile, so
+/// that the reference alone decides.
+fn entangled(section: &LinuxSeccomp, native: Arch, call: &Data) -> bool {
+    let profile = profile::check(section, native).unwrap();
+    let plain = |rule: &policy::ArgRule| {
+        let equality = |condition: &profile::Condition| {
+            matches!(condition.compare, profile::Compare::Masked { mask: u64::MAX | 0xffff_ffff, .. }) && !condition.negated
+        };
+        rule.conditions.len() == 1 && rule.conditions.iter().all(equality)
+    };
+    profile.archs.iter().any(|arch| {
+        let policy = policy::lower(&profile, *arch).unwrap();
+        let decision = policy.decisions.iter().find(|(number, _)| *number == call.number);
+        arch.audit() == call.arch.audit()
+            && matches!(decision, Some((_, policy::Decision::When(rules))) if rules.len() > 1 && !rules.iter().all(plain))
+    })
 }
 
 /// Compares on made-up calls. Where several rules with different verdicts match, libseccomp may choose any of them.
@@ -150,6 +201,9 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
         let (native, listed) = random.pick(&generate::FAMILIES);
         let names = if seed % 2 == 0 { &known[..] } else { &few[..] };
         let section = generate::profile(&mut random, &Material { archs: listed, names, mixed });
+        if HANGS.contains(&seed) {
+            continue;
+        }
         let (ours, theirs) = (compile(&section, native), context(&section, native, 1));
         let (ours, theirs) = match (ours, theirs) {
             (Ok(ours), Ok(theirs)) => (ours.program, export(&theirs, native)),
@@ -158,16 +212,25 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
                 continue;
             }
             (Ok(_), Err(error)) => {
-                println!("seed {seed}: only libseccomp refuses: {error}\n{}", explain(&section, native).unwrap());
+                println!("seed {seed}: only libseccomp refuses: {error}");
                 *counts.entry("only libseccomp refuses").or_default() += 1;
                 continue;
             }
             (Err(error), Ok(_)) => {
-                println!("seed {seed}: only we refuse: {error}\n{section:?}");
+                println!("seed {seed}: only we refuse: {error}");
                 *counts.entry("only we refuse").or_default() += 1;
                 continue;
             }
         };
+        // What it puts where a jump does not reach, it leaves in the wrong byte order.
+        if !native.little_endian() && theirs.len() > 255 {
+            *counts.entry("libseccomp's byte order").or_default() += 1;
+            continue;
+        }
+        if forgets_the_number(&theirs) {
+            *counts.entry("libseccomp forgets to load the number").or_default() += 1;
+            continue;
+        }
         let mut archs: Vec<Arch> = listed.iter().filter_map(|arch| Arch::from_oci(*arch)).collect();
         archs.extend([native, Arch::Sh]);
         for call in generate::calls(&mut random, &section, &archs, calls) {
@@ -180,6 +243,9 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
                 "stub"
             } else if answer.candidates.contains(&their) && answer.candidates.contains(&our) {
                 "order of overlapping rules"
+            } else if entangled(&section, native, &call) {
+                assert_eq!(our, answer.verdict);
+                "entangled rules"
             } else {
                 println!("seed {seed} {native:?}: {call:x?}: we {our}, libseccomp {their}\n{}", explain(&section, native).unwrap());
                 "different"
@@ -193,14 +259,129 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
 
 #[test]
 fn made_up_profiles_with_one_verdict_for_a_call_are_equal() {
-    let counts = compare(0..3000, false, 200);
-    assert!(counts["equal"] > 400_000 && counts["stub"] > 1000);
-    assert_eq!(counts.keys().filter(|key| !["equal", "stub"].contains(key)).count(), 0);
+    let counts = compare(0..1500, false, 150);
+    assert!(counts["equal"] > 120_000 && counts["stub"] > 1000);
+    assert!(["different", "both refuse", "only we refuse", "only libseccomp refuses"].iter().all(|c| !counts.contains_key(c)));
+    assert!(counts["entangled rules"] * 500 < counts["equal"]);
+}
+
+/// Refusals are compared too. libseccomp's `EEXIST` depends on the shape of its tree: it also refuses overlapping rules
+/// that are not contradictions, and overlooks a few.
+#[test]
+fn made_up_profiles_with_several_verdicts_are_equal_where_libseccomp_is_defined() {
+    let counts = compare(3000..4500, true, 150);
+    assert!(counts["equal"] > 100_000 && counts["both refuse"] > 100);
+    assert_eq!(counts.get("different"), None);
+    assert!(counts["only libseccomp refuses"] < 150 && counts["only we refuse"] < 10);
+    assert!((counts["order of overlapping rules"] + counts["entangled rules"]) * 50 < counts["equal"]);
+}
+
+/// `/usr/share/containers/seccomp.json` in OCI form, as Podman makes it for these capabilities on amd64.
+fn engine_profile(capabilities: &[&str]) -> LinuxSeccomp {
+    let text = std::fs::read_to_string("/usr/share/containers/seccomp.json").expect("golang-github-containers-common");
+    let source: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let matches = |filter: &serde_json::Value, any: bool| {
+        let list = |key: &str| filter[key].as_array().cloned().unwrap_or_default();
+        let (arches, caps) = (list("arches"), list("caps"));
+        let arch = arches.iter().any(|arch| arch == "amd64");
+        let cap = |cap: &serde_json::Value| capabilities.contains(&cap.as_str().unwrap());
+        // `includes` needs its architecture and all its capabilities; any of them is enough for `excludes`.
+        if any { arch || caps.iter().any(cap) } else { (arches.is_empty() || arch) && caps.iter().all(cap) }
+    };
+    let mut syscalls = Vec::new();
+    for rule in source["syscalls"].as_array().unwrap() {
+        if matches(&rule["includes"], false) && !matches(&rule["excludes"], true) {
+            let mut rule = rule.clone();
+            for engine in ["includes", "excludes", "comment", "errno"] {
+                rule.as_object_mut().unwrap().remove(engine);
+            }
+            syscalls.push(rule);
+        }
+    }
+    profile(serde_json::json!({"defaultAction": source["defaultAction"], "defaultErrnoRet": source["defaultErrnoRet"],
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": syscalls}))
+}
+
+/// What Podman gives a container.
+const PODMAN: [&str; 11] = [
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",
+    "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+];
+
+/// Every number of a table and its neighbours.
+fn every_call() -> Vec<Data> {
+    let mut random = Random::new(1);
+    let mut calls = Vec::new();
+    for arch in [Arch::X86_64, Arch::X86, Arch::X32] {
+        let base = if arch == Arch::X32 { 0x4000_0000 } else { 0 };
+        for number in 0..600 {
+            for _ in 0..8 {
+                let args = std::array::from_fn(|_| random.pick(&[0, 1, 2, 8, 9, 16, 0x20000, 0x20008, 0xffff_ffff, 1 << 32, u64::MAX]));
+                calls.push(Data { arch, number: base + number, args });
+            }
+        }
+    }
+    calls
 }
 
 #[test]
-fn made_up_profiles_with_several_verdicts_are_equal_where_libseccomp_is_defined() {
-    let counts = compare(3000..6000, true, 200);
-    assert!(counts["equal"] > 300_000 && counts["both refuse"] > 50);
-    assert_eq!(counts.get("different"), None);
+fn the_profile_of_engines_is_equal_on_every_call() {
+    let all = ["CAP_AUDIT_WRITE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_PTRACE", "CAP_SYS_TIME"];
+    for capabilities in [&[][..], &PODMAN[..], &all[..]] {
+        for default in [Some(38), Some(1), None] {
+            let mut section = engine_profile(capabilities);
+            section.set_default_errno_ret(default);
+            let ours = compiled(&section, Arch::X86_64);
+            let theirs = export(&context(&section, Arch::X86_64, 1).unwrap(), Arch::X86_64);
+            assert!(!forgets_the_number(&theirs));
+            let (mut equal, mut newer) = (0, BTreeSet::new());
+            for call in every_call() {
+                let (our, their) = (machine::run(&ours.program, &call).0, machine::run(&theirs, &call).0);
+                if our == their {
+                    equal += 1;
+                } else if !reference::is_beyond(&section, Arch::X86_64, &call) {
+                    let name = Name::all().find(|name| call.arch.number(*name) == Some(call.number));
+                    newer.insert(name.map_or("?", Name::as_str));
+                } else {
+                    assert_eq!(our, reference::answer(&section, Arch::X86_64, &call).verdict, "{call:?}");
+                    assert_eq!(our, ENOSYS);
+                }
+            }
+            // Newer than libseccomp 2.5.4, which ignores the names.
+            assert!(newer.iter().all(|name| resolve(name).is_none()), "{newer:?}");
+            assert!(equal > 8_000, "{equal}");
+        }
+    }
+}
+
+/// Size and cost of the engines' profile, ours against libseccomp's. Meaningful with `--release` only.
+#[test]
+fn the_profile_of_engines_costs_less() {
+    let section = engine_profile(&PODMAN);
+    let best = |what: &mut dyn FnMut()| {
+        let times = (0..30).map(|_| {
+            let start = Instant::now();
+            what();
+            start.elapsed()
+        });
+        times.min().unwrap()
+    };
+    let our_time = best(&mut || drop(compile(&section, Arch::X86_64).unwrap()));
+    let their_time = best(&mut || drop(export(&context(&section, Arch::X86_64, 1).unwrap(), Arch::X86_64)));
+    let tree_time = best(&mut || drop(export(&context(&section, Arch::X86_64, 2).unwrap(), Arch::X86_64)));
+    let cost = |program: &[Insn]| {
+        let calls = every_call();
+        let known = |call: &&Data| Name::all().any(|name| call.arch.number(name) == Some(call.number));
+        let steps: Vec<usize> = calls.iter().filter(known).map(|call| machine::run(program, call).1).collect();
+        (steps.iter().sum::<usize>() as f64 / steps.len() as f64, *steps.iter().max().unwrap(), program.len())
+    };
+    let ours = cost(&compile(&section, Arch::X86_64).unwrap().program);
+    let list = cost(&export(&context(&section, Arch::X86_64, 1).unwrap(), Arch::X86_64));
+    let tree = cost(&export(&context(&section, Arch::X86_64, 2).unwrap(), Arch::X86_64));
+    println!("compile: ours {our_time:?}, libseccomp {their_time:?}, its binary tree {tree_time:?}");
+    println!("instructions per verdict (mean, worst, program): ours {ours:?}, libseccomp {list:?}, its binary tree {tree:?}");
+    assert!(ours.0 < tree.0 && ours.0 < list.0 && ours.1 < tree.1 && ours.1 < list.1);
+    if !cfg!(debug_assertions) {
+        assert!(our_time * 30 < their_time);
+    }
 }

@@ -39,16 +39,25 @@ pub(super) fn answer(section: &LinuxSeccomp, native: Arch, data: &Data) -> Answe
         for name in syscall.names() {
             let Some(name) = Name::find(name).filter(|_| verdict != default) else { continue };
             let args = syscall.args().as_deref().unwrap_or(&[]);
-            if arch.number(name) == Some(data.number) {
-                if args.is_empty() {
-                    always = always.or(Some(verdict));
-                } else if matches(args, arch, data, None) {
-                    candidates.push(verdict);
+            for alternative in alternatives(args) {
+                // A mask that leaves nothing of the argument is no condition.
+                let counts = |arg: &&LinuxSeccompArg| {
+                    arg.op() != Op::ScmpCmpMaskedEq || cut(arch, arg.value()) != 0
+                };
+                let conditions: Vec<&LinuxSeccompArg> = alternative.iter().filter(counts).collect();
+                if arch.number(name) == Some(data.number) {
+                    if conditions.is_empty() {
+                        always = always.or(Some(verdict));
+                    } else if conditions.iter().all(|arg| holds(arg, arch, data)) {
+                        candidates.push(verdict);
+                    }
                 }
-            }
-            let multiplexer = selector(arch, name.as_str());
-            if let Some((_, selector)) = multiplexer.filter(|(number, _)| *number == data.number) {
-                if matches(args, arch, data, Some(selector)) {
+                // A selector takes the place of conditions on the first argument.
+                let selector = selector(arch, name.as_str()).filter(|(number, _)| *number == data.number);
+                let others = || conditions.iter().filter(|arg| arg.index() != 0);
+                if selector.is_some_and(|(_, selector)| cut(arch, data.args[0]) == selector)
+                    && others().all(|arg| holds(arg, arch, data))
+                {
                     candidates.push(verdict);
                 }
             }
@@ -91,26 +100,27 @@ fn beyond(section: &LinuxSeccomp, arch: Arch, number: u32) -> bool {
     last > 0 && (number > last || number == 0 && matches!(arch, Arch::S390 | Arch::S390x))
 }
 
-fn matches(args: &[LinuxSeccompArg], arch: Arch, data: &Data, selector: Option<u64>) -> bool {
-    let holds = |arg: &LinuxSeccompArg| {
-        let cut = |value: u64| if arch.wide_arguments() { value } else { value & 0xffff_ffff };
-        let (given, value, two) = (cut(data.args[arg.index()]), cut(arg.value()), cut(arg.value_two().unwrap_or(0)));
-        match arg.op() {
-            Op::ScmpCmpNe => given != value,
-            Op::ScmpCmpLt => given < value,
-            Op::ScmpCmpLe => given <= value,
-            Op::ScmpCmpEq => given == value,
-            Op::ScmpCmpGe => given >= value,
-            Op::ScmpCmpGt => given > value,
-            Op::ScmpCmpMaskedEq => given & value == two & value,
-        }
-    };
-    let first = if arch.wide_arguments() { data.args[0] } else { data.args[0] & 0xffff_ffff };
-    let selected = selector.is_none_or(|selector| first == selector);
-    // A selector takes the place of conditions on the first argument.
-    let holds = |arg: &LinuxSeccompArg| (selector.is_some() && arg.index() == 0) || holds(arg);
+fn cut(arch: Arch, value: u64) -> u64 {
+    if arch.wide_arguments() { value } else { value & 0xffff_ffff }
+}
+
+/// Sets of conditions: one of all, or one for each if two are on the same argument.
+fn alternatives(args: &[LinuxSeccompArg]) -> Vec<&[LinuxSeccompArg]> {
     let repeated = (0..6).any(|index| args.iter().filter(|arg| arg.index() == index).count() > 1);
-    selected && if repeated { args.iter().any(holds) } else { args.iter().all(holds) }
+    if repeated { args.chunks(1).collect() } else { vec![args] }
+}
+
+fn holds(arg: &LinuxSeccompArg, arch: Arch, data: &Data) -> bool {
+    let (given, value) = (cut(arch, data.args[arg.index()]), cut(arch, arg.value()));
+    match arg.op() {
+        Op::ScmpCmpNe => given != value,
+        Op::ScmpCmpLt => given < value,
+        Op::ScmpCmpLe => given <= value,
+        Op::ScmpCmpEq => given == value,
+        Op::ScmpCmpGe => given >= value,
+        Op::ScmpCmpGt => given > value,
+        Op::ScmpCmpMaskedEq => given & value == cut(arch, arg.value_two().unwrap_or(0)) & value,
+    }
 }
 
 /// The multiplexer's number and the selector of a call, from the manual's tables.
