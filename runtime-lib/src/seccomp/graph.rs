@@ -87,7 +87,9 @@ impl Graph {
             Test::Any(0) => return otherwise,
             // Without a mask before it, the comparison leaves the word in the accumulator for the next test.
             Test::Equal { mask, value: 0 } if mask != u32::MAX => (Test::Any(mask), otherwise, then),
-            Test::Equal { mask, value } if mask == value && mask.is_power_of_two() => (Test::Any(mask), then, otherwise),
+            Test::Equal { mask, value } if mask == value && mask.is_power_of_two() => {
+                (Test::Any(mask), then, otherwise)
+            }
             test => (test, then, otherwise),
         };
         self.intern(Node::Branch { word, test, then, otherwise })

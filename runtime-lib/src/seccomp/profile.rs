@@ -94,7 +94,9 @@ pub(super) fn check(section: &LinuxSeccomp, native: Arch) -> Result<Profile> {
 /// `InvalidConfig` for a flag that has no meaning in this profile.
 pub(super) fn flags(section: &LinuxSeccomp) -> Result<u32> {
     let notify = notifies(section);
-    let Some(listed) = section.flags() else { return Ok(Filter::SPEC_ALLOW | if notify { Filter::NEW_LISTENER } else { 0 }) };
+    let Some(listed) = section.flags() else {
+        return Ok(Filter::SPEC_ALLOW | if notify { Filter::NEW_LISTENER } else { 0 });
+    };
     let mut flags = if notify { Filter::NEW_LISTENER } else { 0 };
     for (index, flag) in listed.iter().enumerate() {
         flags |= match flag {

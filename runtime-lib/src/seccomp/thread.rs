@@ -46,7 +46,9 @@ fn thread(graph: &Graph, root: NodeId) -> (Ways, bool) {
     }
     for id in (0..=root).rev() {
         let known = facts.get_mut(id as usize).and_then(Option::take);
-        let (Some(known), Some(Node::Branch { word, test, then, otherwise })) = (known, graph.node(id)) else { continue };
+        let (Some(known), Some(Node::Branch { word, test, then, otherwise })) = (known, graph.node(id)) else {
+            continue;
+        };
         let mut next = [then, otherwise];
         for (way, holds) in next.iter_mut().zip([true, false]) {
             let mut passed = known.clone();

@@ -51,8 +51,24 @@ fn numbers_are_those_of_the_manual_pages() {
 #[test]
 fn every_table_has_the_calls_that_all_architectures_share() {
     let tables = [
-        &X86, &X86_64, &X32, &ARM, &AARCH64, &MIPS_O32, &MIPS_N64, &MIPS_N32, &PPC, &PPC64, &S390, &S390X, &PARISC,
-        &PARISC64, &RISCV64, &LOONGARCH64, &M68K, &SH,
+        &X86,
+        &X86_64,
+        &X32,
+        &ARM,
+        &AARCH64,
+        &MIPS_O32,
+        &MIPS_N64,
+        &MIPS_N32,
+        &PPC,
+        &PPC64,
+        &S390,
+        &S390X,
+        &PARISC,
+        &PARISC64,
+        &RISCV64,
+        &LOONGARCH64,
+        &M68K,
+        &SH,
     ];
     for (index, table) in tables.iter().enumerate() {
         for name in ["read", "write", "openat", "execveat", "mseal", "exit_group", "mount_setattr"] {

@@ -50,19 +50,26 @@ pub(super) const FAMILIES: [(Arch, &[OciArch]); 9] = [
 ];
 
 const VALUES: [u64; 16] = [
-    0, 1, 2, 3, 7, 8, 16, 0x1000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001,
-    0x7fff_ffff_ffff_ffff, 0xffff_ffff_0000_0000, u64::MAX,
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    16,
+    0x1000,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_ffff,
+    0x1_0000_0000,
+    0x1_0000_0001,
+    0x7fff_ffff_ffff_ffff,
+    0xffff_ffff_0000_0000,
+    u64::MAX,
 ];
 
-const OPERATORS: [Op; 7] = [
-    Op::ScmpCmpNe,
-    Op::ScmpCmpLt,
-    Op::ScmpCmpLe,
-    Op::ScmpCmpEq,
-    Op::ScmpCmpGe,
-    Op::ScmpCmpGt,
-    Op::ScmpCmpMaskedEq,
-];
+const OPERATORS: [Op; 7] =
+    [Op::ScmpCmpNe, Op::ScmpCmpLt, Op::ScmpCmpLe, Op::ScmpCmpEq, Op::ScmpCmpGe, Op::ScmpCmpGt, Op::ScmpCmpMaskedEq];
 
 fn value(random: &mut Random) -> u64 {
     match random.below(8) {
@@ -82,7 +89,8 @@ pub(super) struct Material<'m> {
 
 /// A profile that is not refused, except perhaps for a contradiction when `mixed`.
 pub(super) fn profile(random: &mut Random, material: &Material<'_>) -> LinuxSeccomp {
-    let default = random.pick(&[Action::ScmpActErrno, Action::ScmpActErrno, Action::ScmpActKillProcess, Action::ScmpActAllow]);
+    let default =
+        random.pick(&[Action::ScmpActErrno, Action::ScmpActErrno, Action::ScmpActKillProcess, Action::ScmpActAllow]);
     let mut archs: Vec<OciArch> = material.archs.iter().copied().filter(|_| !random.one_in(3)).collect();
     archs.dedup();
     // Few different calls, so that rules meet.
@@ -91,18 +99,16 @@ pub(super) fn profile(random: &mut Random, material: &Material<'_>) -> LinuxSecc
     let syscalls: Vec<LinuxSyscall> = (0..random.below(14))
         .map(|_| {
             let (action, errno) = if material.mixed { action(random) } else { verdict_of_all };
-            let chosen: Vec<String> = names.iter().filter(|_| random.one_in(3)).map(|name| (*name).to_owned()).collect();
-            let mut syscall = LinuxSyscallBuilder::default().names(chosen).action(action).args(args(random)).build().unwrap();
+            let chosen: Vec<String> =
+                names.iter().filter(|_| random.one_in(3)).map(|name| (*name).to_owned()).collect();
+            let mut syscall =
+                LinuxSyscallBuilder::default().names(chosen).action(action).args(args(random)).build().unwrap();
             syscall.set_errno_ret(errno);
             syscall
         })
         .collect();
-    let mut section = LinuxSeccompBuilder::default()
-        .default_action(default)
-        .architectures(archs)
-        .syscalls(syscalls)
-        .build()
-        .unwrap();
+    let mut section =
+        LinuxSeccompBuilder::default().default_action(default).architectures(archs).syscalls(syscalls).build().unwrap();
     if random.one_in(3) {
         section.set_default_errno_ret(Some(random.pick(&[38, 2, 11])));
     }
@@ -110,7 +116,8 @@ pub(super) fn profile(random: &mut Random, material: &Material<'_>) -> LinuxSecc
 }
 
 fn action(random: &mut Random) -> (Action, Option<u32>) {
-    let kinds = [Action::ScmpActAllow, Action::ScmpActErrno, Action::ScmpActTrap, Action::ScmpActLog, Action::ScmpActTrace];
+    let kinds =
+        [Action::ScmpActAllow, Action::ScmpActErrno, Action::ScmpActTrap, Action::ScmpActLog, Action::ScmpActTrace];
     (random.pick(&kinds), random.pick(&[None, Some(0), Some(22), Some(4094)]))
 }
 
@@ -139,7 +146,8 @@ pub(super) fn calls(random: &mut Random, section: &LinuxSeccomp, archs: &[Arch],
             edges.extend([value, value.wrapping_add(1), value.wrapping_sub(1), value ^ (1 << 32), value & 0xffff_ffff]);
         }
     }
-    let names: Vec<&str> = syscalls.iter().flat_map(|s| s.names()).map(String::as_str).chain(["socketcall", "ipc"]).collect();
+    let names: Vec<&str> =
+        syscalls.iter().flat_map(|s| s.names()).map(String::as_str).chain(["socketcall", "ipc"]).collect();
     (0..count)
         .map(|_| {
             let arch = random.pick(archs);

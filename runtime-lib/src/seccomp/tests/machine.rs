@@ -16,7 +16,8 @@ pub(super) struct Data {
 
 impl Data {
     fn word(&self, offset: u32) -> u32 {
-        let half = |value: u64, second: bool| (if second == self.arch.little_endian() { value >> 32 } else { value }) as u32;
+        let half =
+            |value: u64, second: bool| (if second == self.arch.little_endian() { value >> 32 } else { value }) as u32;
         match offset {
             0 => self.number,
             4 => self.arch.audit(),

@@ -15,7 +15,9 @@ fn on_arguments(args: serde_json::Value) -> Filter {
 #[test]
 fn operators_compare_64_bits_unsigned() {
     const BIG: u64 = 0x1_0000_0002;
-    let cases: &[(&str, u64, u64, &[u64], &[u64])] = &[
+    /// Operator, value, valueTwo, arguments that match, arguments that do not.
+    type Case = (&'static str, u64, u64, &'static [u64], &'static [u64]);
+    let cases: &[Case] = &[
         ("SCMP_CMP_EQ", BIG, 0, &[BIG], &[2, 1, 0x1_0000_0001, 0x2_0000_0002]),
         ("SCMP_CMP_NE", BIG, 0, &[2, 0x1_0000_0001, 0x2_0000_0002], &[BIG]),
         ("SCMP_CMP_LT", BIG, 0, &[0, 0xffff_ffff, BIG - 1], &[BIG, BIG + 1, 0x2_0000_0000, u64::MAX]),
@@ -27,7 +29,13 @@ fn operators_compare_64_bits_unsigned() {
         ("SCMP_CMP_GE", 0, 0, &[0, u64::MAX], &[]),
         ("SCMP_CMP_LT", 0, 0, &[], &[0, u64::MAX]),
         ("SCMP_CMP_GT", 0xffff_ffff, 0, &[0x1_0000_0000], &[0xffff_ffff, 0]),
-        ("SCMP_CMP_MASKED_EQ", 0xff_0000_00f0, 0x1_0000_0010, &[0x1_0000_0010, 0xf01_ffff_ff1f], &[0x10, 0x1_0000_0020]),
+        (
+            "SCMP_CMP_MASKED_EQ",
+            0xff_0000_00f0,
+            0x1_0000_0010,
+            &[0x1_0000_0010, 0xf01_ffff_ff1f],
+            &[0x10, 0x1_0000_0020],
+        ),
         // Bits of the value that the mask takes away do not count.
         ("SCMP_CMP_MASKED_EQ", 0xf0, 0x1ff, &[0xf0, 0xff], &[0xe0]),
         ("SCMP_CMP_MASKED_EQ", 0, 0, &[0, u64::MAX], &[]),
@@ -38,7 +46,11 @@ fn operators_compare_64_bits_unsigned() {
         let filter = on_arguments(json!([{"index": 1, "value": value, "valueTwo": two, "op": op}]));
         for (values, expected) in [(yes, errno(5)), (no, ALLOW)] {
             for value in *values {
-                assert_eq!(verdict(&filter, Arch::X86_64, "getuid", &[9, *value]), expected, "{value:#x} {op}\n{filter}");
+                assert_eq!(
+                    verdict(&filter, Arch::X86_64, "getuid", &[9, *value]),
+                    expected,
+                    "{value:#x} {op}\n{filter}"
+                );
             }
         }
     }
@@ -150,7 +162,8 @@ fn calls_above_the_highest_known_one_are_enosys() {
 /// The s390 kernel shows calls that it does not know as 0.
 #[test]
 fn on_s390_zero_stands_for_unknown_calls() {
-    let section = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["faccessat2"], "action": "SCMP_ACT_ALLOW"}]});
+    let section =
+        json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["faccessat2"], "action": "SCMP_ACT_ALLOW"}]});
     let filter = compiled(&profile(section), Arch::S390x);
     assert_eq!(verdict_on(&filter, Arch::S390x, 0, &[]), ENOSYS);
     assert_eq!(verdict_on(&filter, Arch::S390x, 1, &[]), errno(1));
@@ -247,4 +260,49 @@ fn made_up_profiles_mean_what_the_reference_says() {
     assert!(verdicts > 300_000, "{verdicts}");
     assert!((50..1500).contains(&refused), "{refused} refused");
     assert!(distinct.len() > 12, "{distinct:?}");
+}
+
+/// Whatever the section says, there is an error or a program that the kernel takes.
+#[test]
+fn nonsense_is_refused_or_compiled_but_never_panics() {
+    use oci_spec::runtime::{LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSyscall};
+    let names: Vec<&str> = Name::all().map(Name::as_str).chain(["", "write", "nosuchcall", "\0", "é"]).collect();
+    let (mut accepted, mut refused) = (0, 0);
+    for seed in 0..2000 {
+        let mut random = Random::new(seed);
+        let native = random.pick(&Arch::ALL);
+        let (_, listed) = random.pick(&FAMILIES);
+        let mut section = generate::profile(&mut random, &Material { archs: listed, names: &names, mixed: true });
+        section.set_default_errno_ret(Some(random.next() as u32 >> random.below(32)));
+        let mut syscalls: Vec<LinuxSyscall> = section.syscalls().clone().unwrap_or_default();
+        for syscall in &mut syscalls {
+            if random.below(4) == 0 {
+                syscall.set_action(random.pick(&[Action::ScmpActNotify, Action::ScmpActErrno, Action::ScmpActKill]));
+                syscall.set_errno_ret(Some(random.next() as u32));
+            }
+            let mut args: Vec<LinuxSeccompArg> = syscall.args().clone().unwrap_or_default();
+            for arg in &mut args {
+                if random.below(20) == 0 {
+                    let index = random.pick(&[6, 7, 255, 256, usize::MAX]);
+                    let fresh = LinuxSeccompArgBuilder::default().index(index).op(arg.op()).value(arg.value());
+                    *arg = fresh.build().unwrap();
+                }
+            }
+            syscall.set_args(Some(args));
+        }
+        section.set_syscalls(Some(syscalls));
+        section.set_listener_path((seed % 2 == 0).then(|| "/run/agent".into()));
+        match compile(&section, native) {
+            Ok(filter) => {
+                machine::verify(&filter.program).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{filter}"));
+                assert!(!explain(&section, native).unwrap().is_empty());
+                accepted += 1;
+            }
+            Err(error) => {
+                assert!(error.location().unwrap().starts_with("linux.seccomp."), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(accepted > 200 && refused > 200, "{accepted} accepted, {refused} refused");
 }

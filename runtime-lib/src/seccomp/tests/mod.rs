@@ -8,12 +8,12 @@
 )]
 
 mod generate;
-#[cfg(feature = "libseccomp")]
-mod oracle;
 mod machine;
 mod meaning;
-mod refusals;
+#[cfg(feature = "libseccomp")]
+mod oracle;
 mod reference;
+mod refusals;
 mod size_and_shape;
 
 use super::*;

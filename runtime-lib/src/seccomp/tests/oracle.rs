@@ -7,7 +7,7 @@ use super::*;
 use ::libseccomp::{
     ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall, error::SeccompError,
 };
-use oci_spec::runtime::{Arch as OciArch, LinuxSeccompArg, LinuxSeccompOperator as Op};
+use oci_spec::runtime::{LinuxSeccompArg, LinuxSeccompOperator as Op};
 use std::collections::{BTreeSet, HashMap};
 use std::io::{Read as _, Seek as _};
 use std::time::Instant;
@@ -111,7 +111,11 @@ fn export(context: &ScmpFilterContext, native: Arch) -> Vec<Insn> {
     let little = native.little_endian();
     let insn = |b: &[u8]| {
         let (code, k) = ([b[0], b[1]], [b[4], b[5], b[6], b[7]]);
-        let (code, k) = if little { (u16::from_le_bytes(code), u32::from_le_bytes(k)) } else { (u16::from_be_bytes(code), u32::from_be_bytes(k)) };
+        let (code, k) = if little {
+            (u16::from_le_bytes(code), u32::from_le_bytes(k))
+        } else {
+            (u16::from_be_bytes(code), u32::from_be_bytes(k))
+        };
         Insn { code, jt: b[2], jf: b[3], k }
     };
     bytes.chunks_exact(8).map(insn).collect()
@@ -167,7 +171,8 @@ const HANGS: [u64; 1] = [4159];
 /// the accumulator. Such a program cannot be compared.
 fn forgets_the_number(program: &[Insn]) -> bool {
     let dispatches = |insn: &Insn| insn.code == bpf::JEQ && Arch::ALL.iter().any(|arch| arch.audit() == insn.k);
-    let loads = |place: usize| program[place].code == bpf::LD_ABS && program[place].k == 0 || program[place].code == bpf::RET;
+    let loads =
+        |place: usize| program[place].code == bpf::LD_ABS && program[place].k == 0 || program[place].code == bpf::RET;
     program.iter().enumerate().any(|(place, insn)| dispatches(insn) && !loads(place + 1 + usize::from(insn.jt)))
 }
 
@@ -179,7 +184,8 @@ fn entangled(section: &LinuxSeccomp, native: Arch, call: &Data) -> bool {
     let profile = profile::check(section, native).unwrap();
     let plain = |rule: &policy::ArgRule| {
         let equality = |condition: &profile::Condition| {
-            matches!(condition.compare, profile::Compare::Masked { mask: u64::MAX | 0xffff_ffff, .. }) && !condition.negated
+            matches!(condition.compare, profile::Compare::Masked { mask: u64::MAX | 0xffff_ffff, .. })
+                && !condition.negated
         };
         rule.conditions.len() == 1 && rule.conditions.iter().all(equality)
     };
@@ -189,6 +195,24 @@ fn entangled(section: &LinuxSeccomp, native: Arch, call: &Data) -> bool {
         arch.audit() == call.arch.audit()
             && matches!(decision, Some((_, policy::Decision::When(rules))) if rules.len() > 1 && !rules.iter().all(plain))
     })
+}
+
+/// Our program and libseccomp's, or why there is nothing to compare.
+fn both(section: &LinuxSeccomp, native: Arch) -> Result<(Vec<Insn>, Vec<Insn>), &'static str> {
+    let (ours, theirs) = match (compile(section, native), context(section, native, 1)) {
+        (Ok(ours), Ok(theirs)) => (ours.program, export(&theirs, native)),
+        (Err(_), Err(_)) => return Err("both refuse"),
+        (Ok(_), Err(_)) => return Err("only libseccomp refuses"),
+        (Err(_), Ok(_)) => return Err("only we refuse"),
+    };
+    // What it puts where a jump does not reach, it leaves in the wrong byte order.
+    if !native.little_endian() && theirs.len() > 255 {
+        return Err("libseccomp's byte order");
+    }
+    if forgets_the_number(&theirs) {
+        return Err("libseccomp forgets to load the number");
+    }
+    Ok((ours, theirs))
 }
 
 /// Compares on made-up calls. Where several rules with different verdicts match, libseccomp may choose any of them.
@@ -204,33 +228,13 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
         if HANGS.contains(&seed) {
             continue;
         }
-        let (ours, theirs) = (compile(&section, native), context(&section, native, 1));
-        let (ours, theirs) = match (ours, theirs) {
-            (Ok(ours), Ok(theirs)) => (ours.program, export(&theirs, native)),
-            (Err(_), Err(_)) => {
-                *counts.entry("both refuse").or_default() += 1;
-                continue;
-            }
-            (Ok(_), Err(error)) => {
-                println!("seed {seed}: only libseccomp refuses: {error}");
-                *counts.entry("only libseccomp refuses").or_default() += 1;
-                continue;
-            }
-            (Err(error), Ok(_)) => {
-                println!("seed {seed}: only we refuse: {error}");
-                *counts.entry("only we refuse").or_default() += 1;
+        let (ours, theirs) = match both(&section, native) {
+            Ok(programs) => programs,
+            Err(why_not) => {
+                *counts.entry(why_not).or_default() += 1;
                 continue;
             }
         };
-        // What it puts where a jump does not reach, it leaves in the wrong byte order.
-        if !native.little_endian() && theirs.len() > 255 {
-            *counts.entry("libseccomp's byte order").or_default() += 1;
-            continue;
-        }
-        if forgets_the_number(&theirs) {
-            *counts.entry("libseccomp forgets to load the number").or_default() += 1;
-            continue;
-        }
         let mut archs: Vec<Arch> = listed.iter().filter_map(|arch| Arch::from_oci(*arch)).collect();
         archs.extend([native, Arch::Sh]);
         for call in generate::calls(&mut random, &section, &archs, calls) {
@@ -247,7 +251,10 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
                 assert_eq!(our, answer.verdict);
                 "entangled rules"
             } else {
-                println!("seed {seed} {native:?}: {call:x?}: we {our}, libseccomp {their}\n{}", explain(&section, native).unwrap());
+                println!(
+                    "seed {seed} {native:?}: {call:x?}: we {our}, libseccomp {their}\n{}",
+                    explain(&section, native).unwrap()
+                );
                 "different"
             };
             *counts.entry(what).or_default() += 1;
@@ -261,7 +268,11 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
 fn made_up_profiles_with_one_verdict_for_a_call_are_equal() {
     let counts = compare(0..1500, false, 150);
     assert!(counts["equal"] > 120_000 && counts["stub"] > 1000);
-    assert!(["different", "both refuse", "only we refuse", "only libseccomp refuses"].iter().all(|c| !counts.contains_key(c)));
+    assert!(
+        ["different", "both refuse", "only we refuse", "only libseccomp refuses"]
+            .iter()
+            .all(|c| !counts.contains_key(c))
+    );
     assert!(counts["entangled rules"] * 500 < counts["equal"]);
 }
 
@@ -304,8 +315,17 @@ fn engine_profile(capabilities: &[&str]) -> LinuxSeccomp {
 
 /// What Podman gives a container.
 const PODMAN: [&str; 11] = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",
-    "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
 ];
 
 /// Every number of a table and its neighbours.
@@ -316,7 +336,9 @@ fn every_call() -> Vec<Data> {
         let base = if arch == Arch::X32 { 0x4000_0000 } else { 0 };
         for number in 0..600 {
             for _ in 0..8 {
-                let args = std::array::from_fn(|_| random.pick(&[0, 1, 2, 8, 9, 16, 0x20000, 0x20008, 0xffff_ffff, 1 << 32, u64::MAX]));
+                let args = std::array::from_fn(|_| {
+                    random.pick(&[0, 1, 2, 8, 9, 16, 0x20000, 0x20008, 0xffff_ffff, 1 << 32, u64::MAX])
+                });
                 calls.push(Data { arch, number: base + number, args });
             }
         }
@@ -326,7 +348,8 @@ fn every_call() -> Vec<Data> {
 
 #[test]
 fn the_profile_of_engines_is_equal_on_every_call() {
-    let all = ["CAP_AUDIT_WRITE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_PTRACE", "CAP_SYS_TIME"];
+    let all =
+        ["CAP_AUDIT_WRITE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_PTRACE", "CAP_SYS_TIME"];
     for capabilities in [&[][..], &PODMAN[..], &all[..]] {
         for default in [Some(38), Some(1), None] {
             let mut section = engine_profile(capabilities);
@@ -379,7 +402,9 @@ fn the_profile_of_engines_costs_less() {
     let list = cost(&export(&context(&section, Arch::X86_64, 1).unwrap(), Arch::X86_64));
     let tree = cost(&export(&context(&section, Arch::X86_64, 2).unwrap(), Arch::X86_64));
     println!("compile: ours {our_time:?}, libseccomp {their_time:?}, its binary tree {tree_time:?}");
-    println!("instructions per verdict (mean, worst, program): ours {ours:?}, libseccomp {list:?}, its binary tree {tree:?}");
+    println!(
+        "instructions per verdict (mean, worst, program): ours {ours:?}, libseccomp {list:?}, its binary tree {tree:?}"
+    );
     assert!(ours.0 < tree.0 && ours.0 < list.0 && ours.1 < tree.1 && ours.1 < list.1);
     if !cfg!(debug_assertions) {
         assert!(our_time * 30 < their_time);

@@ -41,9 +41,7 @@ pub(super) fn answer(section: &LinuxSeccomp, native: Arch, data: &Data) -> Answe
             let args = syscall.args().as_deref().unwrap_or(&[]);
             for alternative in alternatives(args) {
                 // A mask that leaves nothing of the argument is no condition.
-                let counts = |arg: &&LinuxSeccompArg| {
-                    arg.op() != Op::ScmpCmpMaskedEq || cut(arch, arg.value()) != 0
-                };
+                let counts = |arg: &&LinuxSeccompArg| arg.op() != Op::ScmpCmpMaskedEq || cut(arch, arg.value()) != 0;
                 let conditions: Vec<&LinuxSeccompArg> = alternative.iter().filter(counts).collect();
                 if arch.number(name) == Some(data.number) {
                     if conditions.is_empty() {
@@ -126,13 +124,40 @@ fn holds(arg: &LinuxSeccompArg, arch: Arch, data: &Data) -> bool {
 /// The multiplexer's number and the selector of a call, from the manual's tables.
 fn selector(arch: Arch, name: &str) -> Option<(u32, u64)> {
     const SOCKETCALL: [&str; 20] = [
-        "socket", "bind", "connect", "listen", "accept", "getsockname", "getpeername", "socketpair", "send", "recv",
-        "sendto", "recvfrom", "shutdown", "setsockopt", "getsockopt", "sendmsg", "recvmsg", "accept4", "recvmmsg",
+        "socket",
+        "bind",
+        "connect",
+        "listen",
+        "accept",
+        "getsockname",
+        "getpeername",
+        "socketpair",
+        "send",
+        "recv",
+        "sendto",
+        "recvfrom",
+        "shutdown",
+        "setsockopt",
+        "getsockopt",
+        "sendmsg",
+        "recvmsg",
+        "accept4",
+        "recvmmsg",
         "sendmmsg",
     ];
     const IPC: [(&str, u64); 12] = [
-        ("semop", 1), ("semget", 2), ("semctl", 3), ("semtimedop", 4), ("msgsnd", 11), ("msgrcv", 12), ("msgget", 13),
-        ("msgctl", 14), ("shmat", 21), ("shmdt", 22), ("shmget", 23), ("shmctl", 24),
+        ("semop", 1),
+        ("semget", 2),
+        ("semctl", 3),
+        ("semtimedop", 4),
+        ("msgsnd", 11),
+        ("msgrcv", 12),
+        ("msgget", 13),
+        ("msgctl", 14),
+        ("shmat", 21),
+        ("shmdt", 22),
+        ("shmget", 23),
+        ("shmctl", 24),
     ];
     if !arch.multiplexes() {
         return None;

@@ -32,7 +32,11 @@ fn refused() {
     let errno = |number: u32| with(rule(json!(["getuid"]), "SCMP_ACT_ERRNO"), "errnoRet", json!(number));
     let on = |rule, args| with(rule, "args", args);
     let cases = [
-        (json!({"architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_S390X"]}), "linux.seccomp.architectures[1]", "byte order"),
+        (
+            json!({"architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_S390X"]}),
+            "linux.seccomp.architectures[1]",
+            "byte order",
+        ),
         (json!({"architectures": ["SCMP_ARCH_NATIVE"]}), "linux.seccomp.architectures[0]", "SCMP_ARCH_NATIVE"),
         (json!({"defaultErrnoRet": 4095}), "linux.seccomp.defaultErrnoRet", "below 4095"),
         (json!({"defaultAction": "SCMP_ACT_NOTIFY"}), "linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY"),

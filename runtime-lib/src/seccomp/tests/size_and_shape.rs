@@ -7,7 +7,8 @@ use tables::Name;
 
 /// Most names allowed with gaps, on three architectures: the shape of the engines' default profile.
 fn like_an_engine() -> LinuxSeccomp {
-    let names: Vec<&str> = Name::all().map(Name::as_str).enumerate().filter(|(i, _)| i % 7 != 3).map(|(_, n)| n).collect();
+    let names: Vec<&str> =
+        Name::all().map(Name::as_str).enumerate().filter(|(i, _)| i % 7 != 3).map(|(_, n)| n).collect();
     let masked = json!([{"index": 0, "value": 2_080_505_856, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]);
     profile(json!({"defaultAction": "SCMP_ACT_ERRNO",
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
@@ -80,10 +81,25 @@ fn the_program_of_a_small_profile() {
     let section = profile(json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "syscalls": [
         {"names": ["read", "write", "open", "close"], "action": "SCMP_ACT_ALLOW"}, eq(0), eq(8), eq(0x20000)]}));
     let filter = compiled(&section, Arch::X86_64);
-    let expected = "\
-   0: load arch
-";
-    assert_eq!(filter.to_string(), expected);
+    let expected = [
+        "   0: load arch",
+        "   1: if == 0xc000003e goto 2 else 14",
+        "   2: load nr",
+        "   3: if >= 0x40000000 goto 13 else 4",
+        "   4: if >= 0x4 goto 5 else 12",
+        "   5: if == 0x87 goto 6 else 15",
+        "   6: load args[0]+4",
+        "   7: if == 0x0 goto 8 else 15",
+        "   8: load args[0]",
+        "   9: if == 0x0 goto 12 else 10",
+        "  10: if == 0x8 goto 12 else 11",
+        "  11: if == 0x20000 goto 12 else 15",
+        "  12: return allow",
+        "  13: if == 0xffffffff goto 15 else 14",
+        "  14: return kill-thread",
+        "  15: return errno ENOSYS",
+    ];
+    assert_eq!(filter.to_string().lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]
