@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 /// conditions, and the rest.
 ///
 /// # Errors
-/// As for [`compile`](super::compile), except that no profile is too large.
+/// As for [`compile`](super::compile), except that the length of the program does not matter.
 pub fn explain(section: &LinuxSeccomp, native: Arch) -> Result<String> {
     let profile = profile::check(section, native)?;
     let mut text = String::new();

@@ -168,7 +168,7 @@ impl Decision {
             if rule.conditions.starts_with(&earlier.conditions) && (agree || !same) {
                 return Ok(());
             }
-            if earlier.conditions.starts_with(&rule.conditions) && !agree {
+            if earlier.conditions.starts_with(&rule.conditions) && !agree && !covered(earlier, rules) {
                 return Err(contradiction(earlier, &rule, name));
             }
         }
@@ -179,6 +179,15 @@ impl Decision {
         rules.push(rule);
         Ok(())
     }
+}
+
+/// Whether a rule says only what a wider one says too; libseccomp takes such a rule out of its tree.
+fn covered(rule: &ArgRule, rules: &[ArgRule]) -> bool {
+    rules.iter().any(|other| {
+        other.verdict == rule.verdict
+            && other.conditions.len() < rule.conditions.len()
+            && other.conditions.iter().all(|condition| rule.conditions.contains(condition))
+    })
 }
 
 /// libseccomp refuses with `EEXIST` what it would have to answer in two ways at once.

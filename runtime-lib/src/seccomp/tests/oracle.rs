@@ -276,14 +276,14 @@ fn made_up_profiles_with_one_verdict_for_a_call_are_equal() {
     assert!(counts["entangled rules"] * 500 < counts["equal"]);
 }
 
-/// Refusals are compared too. libseccomp's `EEXIST` depends on the shape of its tree: it also refuses overlapping rules
-/// that are not contradictions, and overlooks a few.
+/// Refusals are compared too. libseccomp's `EEXIST` depends on the shape of its tree: it also refuses some
+/// overlapping rules that do not contradict each other.
 #[test]
 fn made_up_profiles_with_several_verdicts_are_equal_where_libseccomp_is_defined() {
     let counts = compare(3000..4500, true, 150);
     assert!(counts["equal"] > 100_000 && counts["both refuse"] > 100);
     assert_eq!(counts.get("different"), None);
-    assert!(counts["only libseccomp refuses"] < 150 && counts["only we refuse"] < 10);
+    assert!(counts["only libseccomp refuses"] < 50 && !counts.contains_key("only we refuse"));
     assert!((counts["order of overlapping rules"] + counts["entangled rules"]) * 50 < counts["equal"]);
 }
 

@@ -95,6 +95,8 @@ fn accepted() {
         json!({"syscalls": [errno(5), allow(json!(["getuid"]))]}),
         json!({"syscalls": [on(errno(5), json!([eq(0, 1)])), on(errno(5), json!([eq(0, 1)]))]}),
         json!({"syscalls": [on(errno(5), json!([eq(0, 1)])), on(errno(6), json!([eq(0, 1), eq(1, 2)]))]}),
+        // What would contradict the third rule is covered by the second.
+        json!({"syscalls": [on(errno(5), json!([eq(0, 1), eq(1, 1)])), on(errno(5), json!([eq(1, 1)])), on(errno(6), json!([eq(0, 1)]))]}),
         json!({"listenerPath": "/run/agent", "listenerMetadata": "x"}),
         json!({"listenerMetadata": "x"}),
         json!({"listenerPath": "/run/agent", "syscalls": [rule(json!(["sendmsg"]), "SCMP_ACT_NOTIFY")]}),
