@@ -35,6 +35,7 @@ pub mod host;
 mod id;
 mod launch;
 pub mod plan;
+pub mod seccomp;
 pub mod spec;
 mod store;
 mod sys;

@@ -1,0 +1,111 @@
+//! `linux.seccomp` compiled to a filter for `seccomp(2)`.
+//!
+//! libseccomp needs milliseconds for the profile that engines use by default, more than everything else that starting a
+//! container takes, and it brings a C library. This compiler is a few pure functions: the profile is checked by runc's
+//! rules (`profile`), lowered for each architecture to a decision per number (`policy`), turned into one decision graph
+//! (`lower`, `graph`), optimised (`graph`, `thread`, `emit`) and written as classic BPF. It is meant to mean what libseccomp
+//! 2.5 as driven by runc means, and is tested against it; where they differ on purpose:
+//!
+//! - Where two rules with conditions and different actions match the same call, the first in the profile decides. In
+//!   libseccomp it depends on the shape of its tree.
+//! - `ENOSYS` for calls newer than the profile is part of the search for the number. In runc it is a second program in front.
+//!   As in runc since 1.2 the native architecture has it even if the profile does not list it.
+//! - libseccomp gives calls that an architecture does not have negative pseudo-numbers, which end up in its filters. No
+//!   call has such a number and we write none.
+//! - Mistakes of libseccomp 2.5.4 that the tests ran into are not repeated: a tree that loses or widens rules when one
+//!   call has several with inequalities or with several arguments; a program that never loads the number when an
+//!   architecture's first call is one it does not have; far jumps in the wrong byte order on big-endian architectures.
+
+mod arch;
+pub mod bpf;
+mod emit;
+mod explain;
+mod graph;
+mod lower;
+mod policy;
+mod profile;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod verdict;
+
+pub use arch::Arch;
+pub use bpf::Insn;
+pub use explain::explain;
+pub use verdict::Verdict;
+
+use crate::Result;
+use oci_spec::runtime::LinuxSeccomp;
+use serde::Serialize;
+use std::fmt;
+
+/// A compiled profile: all that loading it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Filter {
+    /// The program, 1 to 4096 instructions.
+    pub program: Vec<Insn>,
+    /// `SECCOMP_FILTER_FLAG_*` to load it with, [`NEW_LISTENER`](Filter::NEW_LISTENER) included.
+    pub flags: u32,
+    /// Whether a rule asks an agent, so that loading gives a listener to send to `listener_path`.
+    pub notify: bool,
+    /// `listenerPath`: present if `notify`.
+    pub listener_path: Option<String>,
+    /// `listenerMetadata`.
+    pub listener_metadata: Option<String>,
+    /// Names that no architecture knows: ignored, as runc does.
+    pub ignored_names: Vec<String>,
+}
+
+impl Filter {
+    /// `SECCOMP_FILTER_FLAG_TSYNC`.
+    pub const TSYNC: u32 = 1 << 0;
+    /// `SECCOMP_FILTER_FLAG_LOG`.
+    pub const LOG: u32 = 1 << 1;
+    /// `SECCOMP_FILTER_FLAG_SPEC_ALLOW`.
+    pub const SPEC_ALLOW: u32 = 1 << 2;
+    /// `SECCOMP_FILTER_FLAG_NEW_LISTENER`.
+    pub const NEW_LISTENER: u32 = 1 << 3;
+    /// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`.
+    pub const WAIT_KILLABLE_RECV: u32 = 1 << 5;
+
+    /// The program as an array of `struct sock_filter`, in this machine's byte order.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.program.iter().flat_map(|insn| insn.to_bytes()).collect()
+    }
+}
+
+/// The disassembled program, one instruction on a line.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, insn) in self.program.iter().enumerate() {
+            write!(f, "{place:4}: ")?;
+            insn.write(f, place)?;
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Compiles `linux.seccomp` for a machine whose own architecture is `native`: it is part of every filter, listed or not.
+///
+/// # Errors
+/// [`InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the element: what runc refuses, and a profile that needs more
+/// instructions than the kernel takes.
+pub fn compile(section: &LinuxSeccomp, native: Arch) -> Result<Filter> {
+    let flags = profile::flags(section)?;
+    let profile = profile::check(section, native)?;
+    let policies = profile.archs.iter().map(|arch| policy::lower(&profile, *arch)).collect::<Result<Vec<_>>>()?;
+    let (graph, root) = lower::graph(&policies)?;
+    let (graph, root) = thread::optimise(graph, root);
+    let program = emit::program(&graph, root)?;
+    let listener_path = section.listener_path().as_ref().map(|path| path.to_string_lossy().into_owned());
+    Ok(Filter {
+        program,
+        flags,
+        notify: profile::notifies(section),
+        listener_path,
+        listener_metadata: section.listener_metadata().clone(),
+        ignored_names: profile.ignored,
+    })
+}
