@@ -120,6 +120,16 @@ impl Session<'_> {
         }
     }
 
+    /// If the init has failed by itself, its report is the cause of `error`, such as that of joining a process that has
+    /// ended.
+    fn first_cause(&mut self, error: Error) -> Error {
+        let ended = self.child.as_ref().is_some_and(|child| pidfd::has_ended(&child.pidfd));
+        match if ended { self.hear() } else { Ok(None) } {
+            Ok(Some(report)) if report.errno != 0 => self.failure(&report),
+            _ => error,
+        }
+    }
+
     /// The init ended without a word.
     fn silence(&mut self) -> Error {
         let ended = self.child.take().map(|child| {
@@ -139,17 +149,11 @@ impl Session<'_> {
 ///
 /// # Errors
 /// The clone, a namespace to join, an id mapping, a cgroup; the init's own first steps.
-pub(crate) fn begin<'a>(
-    plan: &'a Plan,
-    io: &Io<'_>,
-    made: &Made,
-    privileged: bool,
-) -> Result<Launch<'a, Building>> {
+pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bool) -> Result<Launch<'a, Building>> {
     let joined = open_namespaces(plan)?;
     let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
     let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
-    let cgroup = made.cgroup();
-    let into = cgroup.clone_fd()?;
+    let into = made.cgroup().clone_fd()?;
     let hand_offs =
         orders::HandOffs { cgroup_wait: into.is_none() && plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup) };
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
@@ -159,22 +163,36 @@ pub(crate) fn begin<'a>(
     let (bytes, fds) = prepare_orders(plan, io, &joined, hook_output.as_ref(), &hand_offs)?;
     send_orders(&session.link, &bytes, fds.all())?;
     session.hook_output = hook_output;
+    match bring_in(&mut session, made, into.is_none(), &hand_offs, privileged) {
+        Ok(()) => Ok(Launch { session, state: PhantomData }),
+        Err(error) => Err(session.first_cause(error)),
+    }
+}
+
+/// Brings the init into its namespaces and cgroups, and makes the limits, while it is at work.
+fn bring_in(
+    session: &mut Session<'_>,
+    made: &Made,
+    join: bool,
+    hand_offs: &orders::HandOffs,
+    privileged: bool,
+) -> Result<()> {
+    let plan = session.plan;
     if plan.namespaces.fork {
-        follow_fork(&mut session)?;
+        follow_fork(session)?;
     }
     if plan.namespaces.is_new(crate::spec::NamespaceKind::User) {
         idmap::write(session.pid(), &plan.namespaces, privileged)?;
         session.say(word::MAPPED)?;
     }
-    if into.is_none() {
-        cgroup.join(session.pid())?;
+    if join {
+        made.cgroup().join(session.pid())?;
         if hand_offs.cgroup_wait {
             session.say(word::CGROUP_JOINED)?;
         }
     }
-    // While the init works. It must be done before anything of the container runs, and that is for us to allow.
-    made.apply(&plan.cgroup)?;
-    Ok(Launch { session, state: PhantomData })
+    // It must be done before anything of the container runs, and that is for us to allow.
+    made.apply(&plan.cgroup)
 }
 
 impl<S> Launch<'_, S> {

@@ -3,6 +3,7 @@
 use super::wire::{self, FdIndex, List, MountOp, Sink, Wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{MountAction, MountStep, Plan};
+use crate::seccomp::Filter;
 use crate::spec::{self, DeviceKind, Hook, MountAttrs, NamespaceKind, Propagation, PropagationKind};
 use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
@@ -87,6 +88,7 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
     let text = Strings::of(plan)?;
     let lists = Lists::of(plan, places)?;
     let (creating, created, rest) = hook_states(plan)?;
+    let filter = plan.security.seccomp.as_ref().map(Filter::to_bytes).unwrap_or_default();
     let (process, identity) = (&plan.process, &plan.identity);
     let orders = wire::Orders {
         namespaces: namespaces(plan, &lists, hand_offs),
@@ -111,7 +113,7 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
         readonly_paths: lists.readonly_paths.list(),
         masked_paths: lists.masked_paths.list(),
         rlimits: lists.rlimits.list(),
-        security: security(plan),
+        security: security(plan, &filter),
         program: program(plan, &lists, &text, places),
         start: wire::Start { fifo: places.fifo, report: places.report },
     };
@@ -378,7 +380,7 @@ fn json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
 }
 
-fn security(plan: &Plan) -> wire::Security<'static> {
+fn security<'a>(plan: &Plan, filter: &'a [u8]) -> wire::Security<'a> {
     let sets = &plan.security.capabilities;
     wire::Security {
         no_new_privileges: plan.security.no_new_privileges,
@@ -387,8 +389,8 @@ fn security(plan: &Plan) -> wire::Security<'static> {
         inheritable: sets.inheritable.0,
         permitted: sets.permitted.0,
         ambient: sets.ambient.0,
-        seccomp: &[],
-        seccomp_flags: 0,
+        seccomp: filter,
+        seccomp_flags: plan.security.seccomp.as_ref().map_or(0, |filter| filter.flags.into()),
     }
 }
 

@@ -91,6 +91,10 @@ impl Plan {
         ] {
             writeln!(f, "  {name}: {}", Names(set))?;
         }
+        match &self.security.seccomp {
+            Some(filter) => writeln!(f, "  seccomp: {} instructions, flags {:#x}", filter.program.len(), filter.flags)?,
+            None => writeln!(f, "  seccomp: none")?,
+        }
         writeln!(f, "  no new privileges: {}", self.security.no_new_privileges)?;
         writeln!(f, "  session keyring: {}", if self.security.new_keyring { "new" } else { "the caller's" })
     }

@@ -139,7 +139,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         readonly_paths: spec.readonly_paths.clone(),
         masked_paths: spec.masked_paths.clone(),
         sysctl: spec.sysctl.iter().map(|(name, value)| (spec::sysctl::path(name), value.clone())).collect(),
-        security: security::lower(spec, choices),
+        security: security::lower(spec, choices)?,
         process: process(spec, choices),
         hooks: spec.hooks.clone(),
         choices: choices.clone(),
@@ -178,8 +178,8 @@ fn refuse_what_is_missing(spec: &ValidSpec) -> Result<()> {
     if spec.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
         return refuse("linux.mountLabel", "SELinux");
     }
-    if spec.seccomp.is_some() {
-        return refuse("linux.seccomp", "seccomp");
+    if spec.seccomp.as_ref().is_some_and(|seccomp| seccomp.listener_path().is_some()) {
+        return refuse("linux.seccomp.listenerPath", "a seccomp listener");
     }
     Ok(())
 }

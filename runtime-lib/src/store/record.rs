@@ -68,10 +68,10 @@ pub(crate) struct InitProcess {
 }
 
 impl InitProcess {
-    /// The process `pid` as it is now.
+    /// The process `pid`, a child of this process that was not waited for.
     pub(crate) fn of(pid: i32) -> Result<InitProcess> {
-        let start_time = start_time(pid)?.ok_or_else(|| Error::os(format!("find process {pid}"), Errno::ESRCH))?;
-        Ok(InitProcess { pid, start_time, boot_id: boot_id()? })
+        let stat = stat(pid)?.ok_or_else(|| Error::os(format!("find process {pid}"), Errno::ESRCH))?;
+        Ok(InitProcess { pid, start_time: stat.start_time, boot_id: boot_id()? })
     }
 
     /// A pidfd of it, unless it has ended.
@@ -81,13 +81,22 @@ impl InitProcess {
             pidfd => pidfd.map_err(|errno| Error::os(format!("open process {}", self.pid), errno))?,
         };
         // Asked after the pidfd was opened: whose start time it is, is whose pidfd it is.
-        let same = start_time(self.pid)? == Some(self.start_time) && boot_id()? == self.boot_id;
+        let alive = stat(self.pid)?.is_some_and(|stat| !stat.ended && stat.start_time == self.start_time);
+        let same = alive && boot_id()? == self.boot_id;
         Ok(same.then_some(pidfd))
     }
 }
 
-/// When the process began; none when it has ended, or is a zombie that nobody reaped yet.
-fn start_time(pid: i32) -> Result<Option<u64>> {
+/// What `/proc/PID/stat` says of a process.
+struct Stat {
+    /// It has ended, but nobody reaped it yet.
+    ended: bool,
+    /// Field 22.
+    start_time: u64,
+}
+
+/// The process `pid`; none when there is none.
+fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
     let stat = match std::fs::read(&path) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return Ok(None),
@@ -96,11 +105,10 @@ fn start_time(pid: i32) -> Result<Option<u64>> {
     // The name, in parentheses, may hold anything: what follows the last parenthesis is safe to split.
     let after = stat.iter().rposition(|byte| *byte == b')').and_then(|place| stat.get(place + 1..));
     let mut fields = after.unwrap_or_default().split(|byte| *byte == b' ').filter(|field| !field.is_empty());
-    if matches!(fields.next(), Some(b"Z" | b"X")) {
-        return Ok(None);
-    }
+    let ended = matches!(fields.next(), Some(b"Z" | b"X"));
     let field = fields.nth(18).and_then(|field| std::str::from_utf8(field).ok()?.parse().ok());
-    field.map(Some).ok_or_else(|| Error::new(crate::ErrorKind::Internal, format!("{path} has no start time")))
+    let missing = || Error::new(crate::ErrorKind::Internal, format!("{path} has no start time"));
+    Ok(Some(Stat { ended, start_time: field.ok_or_else(missing)? }))
 }
 
 fn boot_id() -> Result<String> {

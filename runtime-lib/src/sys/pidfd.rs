@@ -1,7 +1,7 @@
 //! Processes by descriptor, see `pidfd_open(2)`.
 
 use nix::errno::Errno;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// `pidfd_open(2)`.
 pub(crate) fn open(pid: i32) -> Result<OwnedFd, Errno> {
@@ -16,6 +16,12 @@ pub(crate) fn signal(pidfd: &OwnedFd, signal: i32) -> Result<(), Errno> {
     let info: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: a null siginfo is allowed; the call has no memory effects.
     Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0) }).map(drop)
+}
+
+/// Whether the process has ended (it may not be reaped yet).
+pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    matches!(poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO), Ok(1))
 }
 
 /// How a child ended.
