@@ -1,6 +1,6 @@
 //! The facade: a container's verbs, each a recipe over the modules that do the work.
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Made};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Host;
 use crate::launch::{self, Io, Undo, hooks};
@@ -159,29 +159,21 @@ impl ContainerBuilder {
     }
 
     fn make(self, starter: Starter) -> Result<Container> {
-        let plan = self.plan()?;
+        let mut plan = self.plan()?;
         self.check(&plan)?;
         let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
-        let record = Record::new(&plan, Cgroup::chosen(&plan.cgroup));
-        match self.acquire_and_launch(&plan, &entry, &record, starter) {
-            Ok(child) => {
-                let (pid, pidfd) = (Some(child.pid), Some(child.pidfd));
-                Ok(Container { entry, pid, pidfd, record: Some(record), reaped: false })
-            }
-            Err(error) => {
-                let _ = entry.remove();
-                Err(error)
-            }
-        }
-    }
-
-    fn acquire_and_launch(&self, plan: &Plan, entry: &Entry, record: &Record, starter: Starter) -> Result<Child> {
         let mut undo = Undo::default();
-        // Before the first effect: whoever finds this after a crash knows what to clean up.
-        entry.write_record(record)?;
-        let made = record.cgroup.make(&plan.cgroup)?;
+        undo.push(|| drop(entry.remove()));
+        let (record, made) = acquire(&mut plan, &entry)?;
         let undo_made = made.clone();
         undo.push(move || drop(undo_made.undo()));
+        let child = self.launch(&plan, &entry, &made, starter)?;
+        undo.defuse();
+        let (pid, pidfd) = (Some(child.pid), Some(child.pidfd));
+        Ok(Container { entry, pid, pidfd, record: Some(record), reaped: false })
+    }
+
+    fn launch(&self, plan: &Plan, entry: &Entry, made: &Made, starter: Starter) -> Result<Child> {
         let preserved = duplicate_preserved(&plan.choices)?;
         let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
         let io = Io {
@@ -191,8 +183,9 @@ impl ContainerBuilder {
             preserved: preserved.iter().map(AsFd::as_fd).collect(),
         };
         // The specification: when a hook or a later step fails, the poststop hooks still run.
+        let mut undo = Undo::default();
         undo.push(|| drop(run_poststop(plan)));
-        let launch = launch::begin(plan, &io, &made, nix::unistd::geteuid().is_root())?;
+        let launch = launch::begin(plan, &io, made, nix::unistd::geteuid().is_root())?;
         // While the init builds the root.
         entry.prepare_init(&InitProcess::of(launch.pid())?)?;
         let launch = launch.run_hooks()?.wait_ready()?;
@@ -233,6 +226,21 @@ impl ContainerBuilder {
             _ => Ok(()),
         }
     }
+}
+
+/// Records what was chosen and makes the cgroups.
+fn acquire(plan: &mut Plan, entry: &Entry) -> Result<(Record, Made)> {
+    let mut record = Record::new(plan, Cgroup::chosen(&plan.cgroup));
+    // Before the first effect: whoever finds this after a crash knows what to clean up.
+    entry.write_record(&record)?;
+    let made = record.cgroup.make(&plan.cgroup)?;
+    if made.cgroup() != &record.cgroup {
+        // No right to make any, and none asked for.
+        record.cgroup = made.cgroup().clone();
+        entry.write_record(&record)?;
+        plan.stay_in_own_cgroup();
+    }
+    Ok((record, made))
 }
 
 /// Duplicates of the caller's descriptors that the program gets; the caller's own stay untouched.

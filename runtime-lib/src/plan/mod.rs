@@ -148,6 +148,21 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
     })
 }
 
+impl Plan {
+    /// The container gets no cgroup of its own: it sees the one that the caller is in, which by default is right above.
+    pub(crate) fn stay_in_own_cgroup(&mut self) {
+        let own: Vec<_> = self.cgroup.paths.directories().map(|directory| directory.absolute()).collect();
+        for step in &mut self.mounts {
+            if let MountAction::Bind { source, .. } = &mut step.action {
+                let above = own.iter().find(|path| path.as_os_str() == source.as_str()).and_then(|path| path.parent());
+                if let Some(above) = above {
+                    *source = above.to_string_lossy().into_owned();
+                }
+            }
+        }
+    }
+}
+
 fn process(spec: &ValidSpec, choices: &Choices) -> Process {
     let mut process = spec.process.clone();
     if choices.listen_fds > 0 {
