@@ -8,12 +8,18 @@ default:
 build:
     cargo build --release
 
-# unit and doc tests, and the black-box tests (root)
+# a first container: builds corten and runs one from the machine's busybox
+hello:
+    examples/hello.sh
+
+# unit and doc tests, and the black-box tests (root), which want the program to be there
 test *ARGS:
+    cargo build --workspace
     cargo test --workspace {{ARGS}}
 
 # the black-box tests against a runtime: corten, runc or crun (root)
 integration RUNTIME="corten" *ARGS:
+    cargo build --workspace
     RUNTIME={{RUNTIME}} cargo test --package corten-integration {{ARGS}}
 
 # clippy with warnings as errors
@@ -29,7 +35,12 @@ fmt:
 check: lint
     cargo fmt --all --check
     cargo fmt --manifest-path fuzz/Cargo.toml --check
+    cargo build --workspace
     cargo test --workspace
+
+# all that must hold on a new machine, tests on runc included; installs packages (root)
+ci:
+    .ci/run
 
 # the API documentation of the library, target/doc/libcorten
 doc:
