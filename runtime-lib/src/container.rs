@@ -18,6 +18,8 @@ pub struct Container {
     entry: Entry,
     pid: Option<i32>,
     pidfd: Option<OwnedFd>,
+    /// This handle made the container: its first process is our child, and nobody else waits for it.
+    made_here: bool,
 }
 
 /// What a container is to be made from; see [`Container::builder`].
@@ -160,7 +162,7 @@ impl ContainerBuilder {
         let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
         let result = self.acquire_and_launch(&plan, &entry, starter);
         match result {
-            Ok(child) => Ok(Container { entry, pid: Some(child.pid), pidfd: Some(child.pidfd) }),
+            Ok(child) => Ok(Container { entry, pid: Some(child.pid), pidfd: Some(child.pidfd), made_here: true }),
             Err(error) => {
                 let _ = entry.remove();
                 Err(error)
@@ -298,7 +300,7 @@ impl Container {
         let entry = Entry::find(root.as_ref(), &ContainerId::new(id)?)?;
         let record = entry.record()?;
         let now = entry.now(record.as_ref())?;
-        Ok(Container { entry, pid: (now.pid != 0).then_some(now.pid), pidfd: now.pidfd })
+        Ok(Container { entry, pid: (now.pid != 0).then_some(now.pid), pidfd: now.pidfd, made_here: false })
     }
 
     /// The states of all containers below `root`, by id. A record that cannot be read is left out and returned in the
@@ -395,7 +397,9 @@ impl Container {
     }
 
     /// Removes the container: its cgroup, its state, and with [`Force::Yes`] its processes; then runs the poststop
-    /// hooks. Gives the errors of hooks that failed: the container is gone nevertheless.
+    /// hooks. Gives the errors of hooks that failed: the container is gone nevertheless. A first process that this
+    /// handle made and nobody has waited for is reaped; with a handle of [`load`](Container::load) it is left to the
+    /// one that made it.
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it runs and force is not given.
@@ -418,6 +422,10 @@ impl Container {
             end(pidfd)?;
         }
         record.cgroup.kill(libc::SIGKILL)?;
+        if let Some(pidfd) = self.pidfd.as_ref().filter(|_| self.made_here) {
+            // Nobody can once the handle is gone. It has ended, so this does not block; ECHILD when it was waited for.
+            let _ = pidfd::wait(pidfd);
+        }
         record.cgroup.remove()?;
         self.entry.remove()?;
         Ok(poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None)))
