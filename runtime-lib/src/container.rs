@@ -414,12 +414,15 @@ impl Container {
     }
 
     /// Removes the container: its cgroup, its state, and with [`Force::Yes`] its processes; then runs the poststop
-    /// hooks. Gives the errors of hooks that failed: the container is gone nevertheless.
+    /// hooks. Gives the errors of hooks that failed: the container is gone nevertheless. A first process that this
+    /// handle made and nobody has waited for is reaped; with a handle of [`load`](Container::load) it is left to the
+    /// one that made it.
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it runs and force is not given.
     pub fn delete(mut self, force: Force) -> Result<Vec<Error>> {
         let _lock = self.entry.lock()?;
+        let made_here = self.record.is_some();
         let record = match self.record.take() {
             Some(record) => Some(record),
             None => self.entry.record()?,
@@ -431,6 +434,10 @@ impl Container {
         };
         if !self.reaped {
             self.end_first(&record, force)?;
+            if let (true, Some(pidfd)) = (made_here, &self.pidfd) {
+                // Our child, which nobody can wait for once this handle is gone. It has ended, so this does not block.
+                let _ = pidfd::wait(pidfd);
+            }
         }
         // With the first process of a pid namespace all others in it have ended.
         if !record.own_pid_namespace {

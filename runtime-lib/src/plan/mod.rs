@@ -4,7 +4,7 @@
 //! [`Host`]. So a plan can be printed, compared with a golden file, and computed for a machine that is not at hand. What
 //! only the kernel or the container's files can tell (the cgroup directory's descriptor, the pid, HOME from the
 //! container's passwd, where PATH finds the program) is not in it: the launcher and the init fill it in at the hand-off
-//! that [`Phase`](crate::launch) names.
+//! that the wire format's `Phase` names.
 
 pub mod cgroup;
 mod devices;

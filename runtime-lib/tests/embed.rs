@@ -1,0 +1,494 @@
+//! The library inside a threaded program that does other things meanwhile: containers work, and the program does not
+//! notice that it made any.
+//!
+//! A runtime that forks its caller hangs here sooner or later (a lock of malloc, stdio or the environment was held by
+//! another thread at the fork), or leaves the caller with a changed signal mask, a descriptor too many, a zombie.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+
+use libcorten::{Bundle, Container, ContainerBuilder, ErrorKind, Force, Status};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const CONTAINERS: usize = 50;
+const THREADS: usize = 8;
+/// In the caller's environment and memory, and to be found nowhere else. Written in two halves, so that the program's
+/// own text is no hit.
+const SECRET: [&str; 2] = ["embedder's-secret", "-6b1f0c"];
+
+/// The tests look at properties of the whole process: one at a time.
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: containers with cgroups and devices need root");
+        return None;
+    }
+    Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A bundle directory, the state directory beside it, and a word in all names of this test.
+struct Place {
+    dir: TempDir,
+    word: String,
+}
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let dir = TempDir::new().unwrap();
+        let root = dir.path().join("rootfs");
+        for directory in ["bin", "proc", "dev", "sys", "tmp"] {
+            std::fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        let path = std::env::var_os("PATH").unwrap();
+        let mut programs = std::env::split_paths(&path).map(|directory| directory.join("busybox"));
+        let busybox = programs.find(|path| path.is_file()).expect("busybox in PATH: install Debian's busybox-static");
+        std::fs::copy(busybox, root.join("bin/busybox")).unwrap();
+        for applet in ["sh", "cat", "ls", "true", "sleep"] {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
+        }
+        Place { dir, word: format!("corten-embed-{}-{name}", std::process::id()) }
+    }
+
+    fn state_root(&self) -> std::path::PathBuf {
+        self.dir.path().join("state")
+    }
+
+    fn id(&self, number: usize) -> String {
+        format!("{}-{number}", self.word)
+    }
+
+    /// The configuration of `runc spec` with a shell script as its program.
+    fn config(&self, id: &str, script: &str) -> Value {
+        let mut config = serde_json::to_value(libcorten::spec::example(None, false)).unwrap();
+        config["process"]["terminal"] = json!(false);
+        config["process"]["args"] = json!(["sh", "-c", script]);
+        config["linux"]["cgroupsPath"] = json!(format!("/{id}"));
+        config
+    }
+
+    fn builder(&self, id: &str, config: Value) -> ContainerBuilder {
+        let spec: Spec = serde_json::from_value(config).unwrap();
+        let bundle = Bundle::with_spec(self.dir.path(), spec).unwrap();
+        Container::builder(id).unwrap().state_root(self.state_root()).loaded_bundle(bundle)
+    }
+
+    fn assert_nothing_left(&self) {
+        if let Ok(entries) = std::fs::read_dir(self.state_root()) {
+            let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            assert!(names.is_empty(), "state: {names:?}");
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let directory = self.dir.path().to_str().unwrap();
+        assert!(!mounts.contains(directory) && !mounts.contains(&self.word), "{mounts}");
+        let mut directories = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                assert!(!name.to_string_lossy().contains(&self.word), "cgroup {:?}", entry.path());
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    directories.push(entry.path());
+                }
+            }
+        }
+    }
+}
+
+/// A test that fails must not leave a container behind.
+impl Drop for Place {
+    fn drop(&mut self) {
+        for state in Container::list(self.state_root()).map(|(states, _)| states).unwrap_or_default() {
+            let _ = Container::load(self.state_root(), &state.id).and_then(|container| container.delete(Force::Yes));
+        }
+    }
+}
+
+fn pipe() -> (File, OwnedFd) {
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    (reader.into(), writer)
+}
+
+fn read_all(mut reader: File) -> String {
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// What the library must not change, in text.
+#[derive(Debug, PartialEq)]
+struct Caller(BTreeMap<String, String>);
+
+impl Caller {
+    fn now() -> Caller {
+        use nix::sys::prctl;
+        let mut facts = BTreeMap::new();
+        let mut fact = |name: &str, value: String| facts.insert(name.to_owned(), value);
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/self/{file}")).unwrap();
+        fact("cwd", format!("{:?}", std::env::current_dir().unwrap()));
+        fact("dumpable", prctl::get_dumpable().unwrap().to_string());
+        fact("subreaper", prctl::get_child_subreaper().unwrap().to_string());
+        for file in ["oom_score_adj", "limits", "cgroup", "uid_map", "timerslack_ns", "personality"] {
+            fact(file, read(file));
+        }
+        let stable = ["Umask", "Uid", "Gid", "Groups", "Cap", "NoNewPrivs", "Seccomp", "SigIgn", "SigCgt", "Cpus_"];
+        let status = read("status");
+        let status = status.lines().filter(|line| stable.iter().any(|name| line.starts_with(name)));
+        fact("status", status.collect::<Vec<_>>().join("\n"));
+        let environment: BTreeMap<_, _> = std::env::vars_os().filter(|(name, _)| name != HAMMERED).collect();
+        fact("environment", format!("{environment:?}"));
+        fact("namespaces", format!("{:?}", links("/proc/self/ns")));
+        fact("descriptors", format!("{:#?}", descriptors()));
+        fact("dispositions", format!("{:?}", dispositions()));
+        fact("session keyring", session_keyring().to_string());
+        Caller(facts)
+    }
+
+    fn assert_unchanged(&self) {
+        let now = Caller::now();
+        for (name, before) in &self.0 {
+            assert_eq!(before, &now.0[name], "{name} has changed");
+        }
+        // No child at all is left, not even a zombie.
+        use nix::sys::wait::{Id, WaitPidFlag, waitid};
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        assert_eq!(waitid(Id::All, flags), Err(nix::errno::Errno::ECHILD), "a child is left");
+    }
+}
+
+fn links(directory: &str) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    // The descriptor of the listing itself is gone by the time it is read.
+    let read = entries.filter_map(|entry| Some((entry.file_name(), std::fs::read_link(entry.path()).ok()?)));
+    read.map(|(name, target)| (name.into_string().unwrap(), target.to_string_lossy().into_owned())).collect()
+}
+
+/// Number, file and flags of every descriptor.
+fn descriptors() -> Vec<String> {
+    let own = format!("/proc/{}/fd", std::process::id());
+    let described = links("/proc/self/fd").into_iter().filter(|(_, target)| *target != own).map(|(number, target)| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        let flags = info.lines().find(|line| line.starts_with("flags:")).unwrap_or_default().to_owned();
+        format!("{number} {target} {flags}")
+    });
+    described.collect()
+}
+
+fn dispositions() -> Vec<(i32, usize, i32)> {
+    let read = |signal| {
+        let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: with a null new action sigaction only writes the old one, through a pointer to a live local.
+        (unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } == 0).then(|| {
+            // SAFETY: plain data, written by the successful call above.
+            let action = unsafe { action.assume_init() };
+            (signal, action.sa_sigaction, action.sa_flags)
+        })
+    };
+    (1..=64).filter_map(read).collect()
+}
+
+fn session_keyring() -> i64 {
+    const KEYCTL_GET_KEYRING_ID: libc::c_long = 0;
+    const KEY_SPEC_SESSION_KEYRING: libc::c_long = -3;
+    // SAFETY: this operation takes numbers only and makes nothing.
+    unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) }
+}
+
+/// The variable that is written and removed all the time.
+const HAMMERED: &str = "CORTEN_EMBED_HAMMERED";
+
+/// Does something until told to stop.
+type Hammer = fn(&AtomicBool);
+
+/// What the other threads of the program do.
+fn hammers() -> [(&'static str, Hammer); 5] {
+    [
+        ("malloc", |stop| {
+            let mut kept: Vec<Vec<u8>> = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                // Small ones from the arena, large ones by mmap.
+                kept.extend([16, 100, 5000, 200_000].map(|size| vec![1; size]));
+                if kept.len() > 400 {
+                    kept.clear();
+                }
+            }
+        }),
+        ("environment", |stop| {
+            let mut round = 0u32;
+            while !stop.load(Ordering::Relaxed) {
+                round += 1;
+                // SAFETY: whoever reads the environment in this program does it through std, which has a lock.
+                #[allow(clippy::disallowed_methods, reason = "the program's own thread does what the library must not")]
+                unsafe {
+                    std::env::set_var(HAMMERED, round.to_string());
+                    assert!(std::env::vars_os().count() > 0);
+                    std::env::remove_var(HAMMERED);
+                }
+            }
+        }),
+        ("stdio", |stop| {
+            while !stop.load(Ordering::Relaxed) {
+                let mut stdout = std::io::stdout().lock();
+                stdout.write_all(b"").unwrap();
+                stdout.flush().unwrap();
+                // SAFETY: a null stream means all of them.
+                unsafe { libc::fflush(std::ptr::null_mut()) };
+            }
+        }),
+        ("descriptors", |stop| {
+            while !stop.load(Ordering::Relaxed) {
+                let file = File::open("/dev/null").unwrap();
+                drop(file.try_clone().unwrap());
+            }
+        }),
+        ("signals", |stop| {
+            while !stop.load(Ordering::Relaxed) {
+                // To the process: any thread that does not block it may be interrupted.
+                nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGUSR2).unwrap();
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        }),
+    ]
+}
+
+static INTERRUPTIONS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn interrupted(_signal: i32) {
+    INTERRUPTIONS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Gives the process properties that nobody has by accident.
+fn become_peculiar() {
+    // No SA_RESTART: system calls of the library fail with EINTR.
+    let action = SigAction::new(SigHandler::Handler(interrupted), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler only touches an atomic.
+    unsafe { sigaction(Signal::SIGUSR2, &action) }.unwrap();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o027));
+}
+
+/// The life of one container of the crowd; the script prints what it sees, and ends with a code of its own.
+fn live(place: &Place, number: usize) {
+    let id = place.id(number);
+    let script = format!("echo {id}; cat /proc/1/environ; ls -l /proc/1/fd; exit {}", number % 120);
+    let mut config = place.config(&id, &script);
+    if number % 3 == 0 {
+        let hook = json!([{"path": "/bin/true"}]);
+        config["hooks"] = json!({"createRuntime": hook, "poststart": hook, "poststop": hook});
+    }
+    if number % 5 == 0 {
+        config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "cgroup"}));
+    }
+    let ((output, writer), (errors, error_writer)) = (pipe(), pipe());
+    let stdin = File::open("/dev/null").unwrap();
+    let builder = place.builder(&id, config).stdin(stdin.into()).stdout(writer).stderr(error_writer);
+    let mut container = if number % 2 == 0 {
+        builder.run().unwrap()
+    } else {
+        let mut container = builder.create().unwrap();
+        assert_eq!(container.state().unwrap().status, Status::Created);
+        container.start().unwrap();
+        container
+    };
+    assert_eq!(container.wait().unwrap().code(), (number % 120) as i32);
+    assert_eq!(container.state().unwrap().status, Status::Stopped);
+    assert!(container.delete(Force::No).unwrap().is_empty());
+    let (output, errors) = (read_all(output), read_all(errors));
+    assert!(output.starts_with(&format!("{id}\n")) && errors.is_empty(), "{output}{errors}");
+    assert!(!output.contains(&SECRET.concat()), "{output}");
+    let open: BTreeSet<&str> =
+        output.lines().filter_map(|line| line.split_once(" -> ")?.0.rsplit(' ').next()).collect();
+    assert_eq!(open, BTreeSet::from(["0", "1", "2"]), "{output}");
+}
+
+#[test]
+fn fifty_containers_from_eight_threads_of_a_busy_program() {
+    let Some(_alone) = alone() else { return };
+    let place = Place::new("crowd");
+    become_peculiar();
+    let hidden = Hidden::make();
+    let before = Caller::now();
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let (next, stop, place) = (&next, &stop, &place);
+        let others = hammers().map(|(name, hammer)| (name, scope.spawn(move || hammer(stop))));
+        let worker = move |thread: usize| {
+            let mut mask = SigSet::empty();
+            mask.add([Signal::SIGWINCH, Signal::SIGUSR1][thread % 2]);
+            mask.thread_swap_mask(SigmaskHow::SIG_BLOCK).unwrap();
+            let mask = SigSet::thread_get_mask().unwrap();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= CONTAINERS {
+                    break;
+                }
+                live(place, number);
+                assert_eq!(SigSet::thread_get_mask().unwrap(), mask);
+            }
+        };
+        let workers: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || worker(thread))).collect();
+        let results: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        stop.store(true, Ordering::Relaxed);
+        for (name, other) in others {
+            assert!(other.join().is_ok(), "{name}");
+        }
+        assert!(results.iter().all(Result::is_ok));
+    });
+    assert!(INTERRUPTIONS.load(Ordering::Relaxed) > 0);
+    before.assert_unchanged();
+    place.assert_nothing_left();
+    drop(hidden);
+}
+
+/// What an embedder does not want to see in a container: a variable, bytes on the heap, a descriptor that is
+/// inheritable by accident.
+struct Hidden {
+    heap: Vec<u8>,
+    _inheritable: OwnedFd,
+}
+
+impl Hidden {
+    fn make() -> Hidden {
+        let secret = SECRET.concat();
+        // SAFETY: whoever reads the environment in this program does it through std, which has a lock.
+        #[allow(clippy::disallowed_methods, reason = "the embedder's own variable")]
+        unsafe {
+            std::env::set_var("CORTEN_EMBED_SECRET", &secret);
+        }
+        let file = tempfile::tempfile().unwrap();
+        nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+        Hidden { heap: secret.repeat(1000).into_bytes(), _inheritable: file.into() }
+    }
+}
+
+/// Whether `word` is anywhere in the memory of the process.
+fn has_in_memory(pid: u32, word: &[u8]) -> bool {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let found = |line: &str| {
+        let (range, rest) = line.split_once(' ').unwrap();
+        if !rest.starts_with('r') || line.contains("[vvar") || line.contains("[vsyscall]") {
+            return false;
+        }
+        let (start, end) = range.split_once('-').unwrap();
+        let (start, end) = (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
+        let mut bytes = vec![0; (end - start) as usize];
+        // A region that has gone meanwhile, or that cannot be read, shows nothing.
+        memory.read_at(&mut bytes, start).is_ok_and(|count| bytes[..count].windows(word.len()).any(|part| part == word))
+    };
+    maps.lines().any(found)
+}
+
+#[test]
+fn the_waiting_init_knows_nothing_of_its_caller() {
+    let Some(_alone) = alone() else { return };
+    let place = Place::new("secrets");
+    let hidden = Hidden::make();
+    let before = Caller::now();
+    let secret = SECRET.concat();
+    let id = place.id(0);
+    let container = place.builder(&id, place.config(&id, "true")).create().unwrap();
+    let pid = container.pid().unwrap() as u32;
+    assert!(has_in_memory(std::process::id(), secret.as_bytes()), "the search finds nothing: {:?}", hidden.heap.len());
+    assert!(!has_in_memory(pid, secret.as_bytes()));
+    for file in ["environ", "cmdline", "comm", "status"] {
+        let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
+        assert!(!String::from_utf8_lossy(&text).contains(&secret), "{file}");
+    }
+    let inherited = hidden._inheritable.as_raw_fd().to_string();
+    let own = std::fs::read_link(format!("/proc/self/fd/{inherited}")).unwrap();
+    assert!(!links(&format!("/proc/{pid}/fd")).values().any(|target| Path::new(target) == own));
+    // Created and never started: delete ends it, and leaves no zombie to a caller who has no handle any more.
+    assert!(container.delete(Force::No).unwrap().is_empty());
+    before.assert_unchanged();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_running_container_that_is_deleted_by_force_leaves_no_zombie() {
+    let Some(_alone) = alone() else { return };
+    let place = Place::new("force");
+    let before = Caller::now();
+    let id = place.id(0);
+    let run = || place.builder(&id, place.config(&id, "sleep 100 & sleep 100")).run().unwrap();
+    let container = run();
+    assert_eq!(container.state().unwrap().status, Status::Running);
+    assert!(container.delete(Force::Yes).unwrap().is_empty());
+    before.assert_unchanged();
+    place.assert_nothing_left();
+    // By another handle: the one that made the container can still ask how it ended.
+    let mut container = run();
+    let other = || Container::load(place.state_root(), &id).unwrap();
+    assert_eq!(other().delete(Force::No).unwrap_err().kind(), ErrorKind::WrongStatus);
+    assert!(other().delete(Force::Yes).unwrap().is_empty());
+    assert_eq!(container.wait().unwrap().code(), 128 + libc::SIGKILL);
+    drop(container);
+    before.assert_unchanged();
+    place.assert_nothing_left();
+}
+
+#[test]
+fn what_fails_leaves_nothing_and_the_id_is_free_again() {
+    let Some(_alone) = alone() else { return };
+    let place = Place::new("errors");
+    let id = place.id(0);
+    let before = Caller::now();
+    let with = |pointer: &str, value: Value| {
+        let mut config = place.config(&id, "true");
+        match config.pointer_mut(pointer) {
+            Some(Value::Array(items)) => items.push(value),
+            Some(other) => *other = value,
+            None => panic!("{pointer}"),
+        }
+        config
+    };
+    let mut failing_hook = place.config(&id, "true");
+    failing_hook["hooks"] = json!({"createRuntime": [{"path": "/bin/false"}]});
+    let mut inner_hook = place.config(&id, "true");
+    inner_hook["hooks"] = json!({"startContainer": [{"path": "/bin/nothing"}]});
+    let bind = |source: &str, target: &str| {
+        with("/mounts", json!({"type": "bind", "source": source, "destination": target, "options": ["bind"]}))
+    };
+    let missing = "/nonexistent/corten";
+    let net = json!({"type": "cgroup", "path": "/proc/self/ns/net"});
+    let mut program = place.config(&id, "");
+    program["process"]["args"] = json!(["no-such-program"]);
+    let mut sysctl = place.config(&id, "true");
+    sysctl["linux"]["sysctl"] = json!({"kernel.shm_rmid_forced": "no number"});
+    let cases = [
+        (with("/root/path", json!(missing)), "root.path", ErrorKind::Os),
+        (bind(missing, "/tmp"), "mounts[7]", ErrorKind::Os),
+        (bind("/dev/null", "/proc/self/exe"), "mounts[7].destination", ErrorKind::InvalidConfig),
+        (with("/linux/namespaces", net), "linux.namespaces[5].path", ErrorKind::InvalidConfig),
+        (sysctl, "linux.sysctl[\"kernel/shm_rmid_forced\"]", ErrorKind::Os),
+        (program, "process.args[0]", ErrorKind::ProgramNotFound),
+        (failing_hook, "hooks.createRuntime[0]", ErrorKind::Hook),
+    ];
+    for (config, location, kind) in cases {
+        for run in [true, false] {
+            let builder = place.builder(&id, config.clone()).stdout(pipe().1);
+            let error = if run { builder.run() } else { builder.create() }.expect_err(location);
+            assert_eq!((error.location(), error.kind()), (Some(location), kind), "{error:#}");
+            before.assert_unchanged();
+            place.assert_nothing_left();
+        }
+    }
+    // What only start can find: the container stays, stopped, and is deleted like any other.
+    let mut container = place.builder(&id, inner_hook.clone()).create().unwrap();
+    let error = container.start().unwrap_err();
+    assert_eq!(error.location(), Some("hooks.startContainer[0]"), "{error:#}");
+    container.wait().unwrap();
+    assert!(container.delete(Force::Yes).unwrap().is_empty());
+    let error = place.builder(&id, inner_hook).run().unwrap_err();
+    assert_eq!(error.location(), Some("hooks.startContainer[0]"), "{error:#}");
+    before.assert_unchanged();
+    place.assert_nothing_left();
+}
