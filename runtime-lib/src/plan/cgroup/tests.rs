@@ -34,7 +34,6 @@ fn spec(path: Option<&str>, resources: Value) -> ValidSpec {
         masked_paths: vec![],
         readonly_paths: vec![],
         rootfs_propagation: None,
-        mount_label: None,
         sysctl: Default::default(),
         cgroups_path: path.map(str::to_owned),
         resources: serde_json::from_value::<Option<LinuxResources>>(resources).unwrap(),
