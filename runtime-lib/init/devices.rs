@@ -71,10 +71,8 @@ fn bind_node(root: Root, device: &Device<'_>) -> Step {
 
 fn make_links(root: Root, orders: &Orders<'_>, parent: &mut Parent) -> Step {
     for (place, link) in orders.links.iter().enumerate() {
-        if let Some(path) = link.only_if {
-            if sys::statx(AT_FDCWD, path, 0).is_err() {
-                continue;
-            }
+        if link.only_if.is_some_and(|path| sys::statx(AT_FDCWD, path, 0).is_err()) {
+            continue;
         }
         make_link(root, &link, parent).of(orders.devices.len() + place)?;
     }

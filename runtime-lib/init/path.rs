@@ -80,7 +80,7 @@ impl Root {
 
     /// Opens the directory that holds the last component of `path`, creating it where it is missing, and gives the
     /// component's name.
-    pub fn open_parent<'a>(self, path: &'a CStr) -> Step<(Fd, &'a CStr)> {
+    pub fn open_parent(self, path: &CStr) -> Step<(Fd, &CStr)> {
         let bytes = path.to_bytes();
         let cut = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
         let (parent, _) = bytes.split_at(cut);
