@@ -188,11 +188,15 @@ impl ContainerBuilder {
         let launch = launch::begin(plan, &io, made, nix::unistd::geteuid().is_root())?;
         // While the init builds the root.
         entry.prepare_init(&InitProcess::of(launch.pid())?)?;
-        let launch = launch.run_hooks()?.wait_ready()?;
-        entry.commit_init()?;
+        let launch = launch.run_hooks()?;
         let child = match starter {
-            Starter::Later => launch.leave()?,
+            Starter::Later => {
+                let launch = launch.wait_ready()?;
+                entry.commit_init()?;
+                launch.leave()?
+            }
             Starter::Now => {
+                entry.commit_init()?;
                 let child = launch.go()?;
                 let state = launch::hook_state(plan, "running", Some(child.pid));
                 if let Err(error) = hooks::run("poststart", &plan.hooks.poststart, &state) {

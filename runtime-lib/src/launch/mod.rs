@@ -77,6 +77,11 @@ impl Session<'_> {
         self.child.as_ref().map_or(0, |child| child.pid)
     }
 
+    /// The init is on its own from here.
+    fn take_child(&mut self) -> Result<Child> {
+        self.child.take().ok_or_else(|| Error::new(ErrorKind::Internal, "the init is gone"))
+    }
+
     fn say(&self, word: u8) -> Result<()> {
         match socket::send(&self.link, &[word], &[]) {
             Ok(_) => Ok(()),
@@ -222,21 +227,37 @@ impl<'a> Launch<'a, Building> {
 }
 
 impl<'a> Launch<'a, Hooked> {
-    /// Waits until everything of the configuration is in effect, and sets the limits that the init has no right to.
+    /// Waits until everything of the configuration is in effect.
     ///
     /// # Errors
     /// Whatever the init could not do; a limit.
     pub(crate) fn wait_ready(mut self) -> Result<Launch<'a, Ready>> {
         self.session.reached(Phase::Ready)?;
-        let (pid, plan) = (self.session.pid(), self.session.plan);
-        if plan.namespaces.has_user_namespace() {
-            for (place, limit) in plan.process.rlimits.iter().enumerate() {
-                pidfd::set_limit(pid, limit.resource, limit.soft, limit.hard).map_err(|errno| {
-                    Error::os(report::limit_text(limit), errno).at(format!("process.rlimits[{place}]"))
-                })?;
-            }
-        }
+        set_limits(&self.session)?;
         Ok(Launch { session: self.session, state: PhantomData })
+    }
+
+    /// Lets the init go on into the program, and waits until it runs. The init does not wait for us then: it finds the
+    /// word that lets it go on when it is ready, unless limits are to be set from outside first.
+    ///
+    /// # Errors
+    /// Whatever the init could not do, startContainer hooks and `execve(2)` included; a limit.
+    pub(crate) fn go(mut self) -> Result<Child> {
+        let plan = self.session.plan;
+        let at_once = !plan.namespaces.has_user_namespace() || plan.process.rlimits.is_empty();
+        if at_once {
+            self.session.say(word::GO)?;
+        }
+        self.session.reached(Phase::Ready)?;
+        if !at_once {
+            set_limits(&self.session)?;
+            self.session.say(word::GO)?;
+        }
+        // The init's end of the socket closes when it executes the program.
+        match self.session.hear()? {
+            Some(report) => Err(self.session.failure(&report)),
+            None => self.session.take_child(),
+        }
     }
 }
 
@@ -247,21 +268,21 @@ impl Launch<'_, Ready> {
     /// The init is gone.
     pub(crate) fn leave(mut self) -> Result<Child> {
         self.session.say(word::GO)?;
-        self.session.child.take().ok_or_else(|| Error::new(ErrorKind::Internal, "the init is gone"))
+        self.session.take_child()
     }
+}
 
-    /// Lets the init go on into the program, and waits until it runs.
-    ///
-    /// # Errors
-    /// startContainer hooks, `execve(2)`.
-    pub(crate) fn go(mut self) -> Result<Child> {
-        self.session.say(word::GO)?;
-        // The init's end of the socket closes when it executes the program.
-        if let Some(report) = self.session.hear()? {
-            return Err(self.session.failure(&report));
-        }
-        self.session.child.take().ok_or_else(|| Error::new(ErrorKind::Internal, "the init is gone"))
+/// The limits that the init has no right to: in a user namespace it can raise none.
+fn set_limits(session: &Session<'_>) -> Result<()> {
+    let plan = session.plan;
+    if !plan.namespaces.has_user_namespace() {
+        return Ok(());
     }
+    for (place, limit) in plan.process.rlimits.iter().enumerate() {
+        pidfd::set_limit(session.pid(), limit.resource, limit.soft, limit.hard)
+            .map_err(|errno| Error::os(report::limit_text(limit), errno).at(format!("process.rlimits[{place}]")))?;
+    }
+    Ok(())
 }
 
 /// The state for hooks in the runtime's namespaces.
