@@ -20,8 +20,7 @@ pub(super) struct Document {
     pub(super) version: String,
     pub(super) root: Option<oci::Root>,
     pub(super) mounts: Option<Vec<oci::Mount>>,
-    #[serde(default, deserialize_with = "process")]
-    pub(super) process: Option<oci::Process>,
+    pub(super) process: Option<Process>,
     pub(super) hostname: Option<String>,
     pub(super) domainname: Option<String>,
     pub(super) hooks: Option<oci::Hooks>,
@@ -35,7 +34,7 @@ impl From<oci::Spec> for Document {
             version: std::mem::take(spec.version_mut()),
             root: spec.root_mut().take(),
             mounts: spec.mounts_mut().take(),
-            process: spec.process_mut().take(),
+            process: spec.process_mut().take().map(Process::from),
             hostname: spec.hostname_mut().take(),
             domainname: spec.domainname_mut().take(),
             hooks: spec.hooks_mut().take(),
@@ -45,83 +44,81 @@ impl From<oci::Spec> for Document {
     }
 }
 
-fn process<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<oci::Process>, D::Error> {
-    Ok(Option::<Process>::deserialize(deserializer)?.map(oci::Process::from))
-}
-
 /// `process`. Its `user` may be left out, as the Go types allow.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Process {
-    terminal: Option<bool>,
-    console_size: Option<oci::Box>,
+pub(super) struct Process {
+    pub(super) terminal: Option<bool>,
+    pub(super) console_size: Option<oci::Box>,
     #[serde(default)]
-    user: oci::User,
-    args: Option<Vec<String>>,
-    env: Option<Vec<String>>,
-    cwd: PathBuf,
-    capabilities: Option<Capabilities>,
-    rlimits: Option<Vec<oci::PosixRlimit>>,
-    no_new_privileges: Option<bool>,
-    apparmor_profile: Option<String>,
-    oom_score_adj: Option<i32>,
-    selinux_label: Option<String>,
-    io_priority: Option<oci::LinuxIOPriority>,
-    scheduler: Option<oci::Scheduler>,
+    pub(super) user: oci::User,
+    pub(super) args: Option<Vec<String>>,
+    pub(super) env: Option<Vec<String>>,
+    pub(super) cwd: PathBuf,
+    pub(super) capabilities: Option<Capabilities>,
+    pub(super) rlimits: Option<Vec<oci::PosixRlimit>>,
+    pub(super) no_new_privileges: Option<bool>,
+    pub(super) apparmor_profile: Option<String>,
+    pub(super) oom_score_adj: Option<i32>,
+    pub(super) selinux_label: Option<String>,
+    pub(super) io_priority: Option<oci::LinuxIOPriority>,
+    pub(super) scheduler: Option<oci::Scheduler>,
+    /// Only whether it is there matters.
     #[serde(rename = "execCPUAffinity")]
-    exec_cpu_affinity: Option<IgnoredAny>,
+    pub(super) exec_cpu_affinity: Option<IgnoredAny>,
 }
 
-impl From<Process> for oci::Process {
-    fn from(read: Process) -> oci::Process {
-        let mut process = oci::Process::default();
-        process
-            .set_terminal(read.terminal)
-            .set_console_size(read.console_size)
-            .set_user(read.user)
-            .set_args(read.args)
-            .set_env(read.env)
-            .set_cwd(read.cwd)
-            .set_capabilities(read.capabilities.map(oci::LinuxCapabilities::from))
-            .set_rlimits(read.rlimits)
-            .set_no_new_privileges(read.no_new_privileges)
-            .set_apparmor_profile(read.apparmor_profile)
-            .set_oom_score_adj(read.oom_score_adj)
-            .set_selinux_label(read.selinux_label)
-            .set_io_priority(read.io_priority)
-            .set_scheduler(read.scheduler)
-            // Only whether it is there matters.
-            .set_exec_cpu_affinity(read.exec_cpu_affinity.map(|IgnoredAny| oci::ExecCPUAffinity::default()));
-        process
+impl From<oci::Process> for Process {
+    fn from(process: oci::Process) -> Process {
+        Process {
+            terminal: process.terminal(),
+            console_size: process.console_size(),
+            user: process.user().clone(),
+            args: process.args().clone(),
+            env: process.env().clone(),
+            cwd: process.cwd().clone(),
+            capabilities: process.capabilities().as_ref().map(Capabilities::from),
+            rlimits: process.rlimits().clone(),
+            no_new_privileges: process.no_new_privileges(),
+            apparmor_profile: process.apparmor_profile().clone(),
+            oom_score_adj: process.oom_score_adj(),
+            selinux_label: process.selinux_label().clone(),
+            io_priority: process.io_priority().clone(),
+            scheduler: process.scheduler().clone(),
+            exec_cpu_affinity: process.exec_cpu_affinity().as_ref().map(|_| IgnoredAny),
+        }
     }
 }
 
-/// `process.capabilities`.
-#[derive(Deserialize)]
-struct Capabilities {
-    bounding: Option<Vec<Capability>>,
-    effective: Option<Vec<Capability>>,
-    inheritable: Option<Vec<Capability>>,
-    permitted: Option<Vec<Capability>>,
-    ambient: Option<Vec<Capability>>,
+/// `process.capabilities`: lists, where the crate's own type hashes each name into a set.
+#[derive(Debug, Deserialize)]
+pub(super) struct Capabilities {
+    pub(super) bounding: Option<Vec<Capability>>,
+    pub(super) effective: Option<Vec<Capability>>,
+    pub(super) inheritable: Option<Vec<Capability>>,
+    pub(super) permitted: Option<Vec<Capability>>,
+    pub(super) ambient: Option<Vec<Capability>>,
 }
 
-impl From<Capabilities> for oci::LinuxCapabilities {
-    fn from(read: Capabilities) -> oci::LinuxCapabilities {
-        let set = |names: Option<Vec<Capability>>| names.map(|names| names.into_iter().map(|name| name.0).collect());
-        let mut sets = oci::LinuxCapabilities::default();
-        sets.set_bounding(set(read.bounding))
-            .set_effective(set(read.effective))
-            .set_inheritable(set(read.inheritable))
-            .set_permitted(set(read.permitted))
-            .set_ambient(set(read.ambient));
-        sets
+impl From<&oci::LinuxCapabilities> for Capabilities {
+    fn from(sets: &oci::LinuxCapabilities) -> Capabilities {
+        let list = |set: &Option<oci::Capabilities>| {
+            set.as_ref().map(|set| set.iter().map(|&capability| Capability(capability)).collect())
+        };
+        Capabilities {
+            bounding: list(sets.bounding()),
+            effective: list(sets.effective()),
+            inheritable: list(sets.inheritable()),
+            permitted: list(sets.permitted()),
+            ambient: list(sets.ambient()),
+        }
     }
 }
 
 /// The name of a capability. The crate's own type finds an unknown one only when the parser is already behind it, so
 /// that the place of the error would be that of its neighbour.
-struct Capability(oci::Capability);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Capability(pub(super) oci::Capability);
 
 impl<'de> Deserialize<'de> for Capability {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Capability, D::Error> {
