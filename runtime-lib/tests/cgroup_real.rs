@@ -49,6 +49,7 @@ fn spec(path: Option<&str>, resources: Value) -> ValidSpec {
         sysctl: Default::default(),
         cgroups_path: path.map(str::to_owned),
         resources: serde_json::from_value(resources).unwrap(),
+        mount_label: None,
         seccomp: None,
         hooks: Hooks::default(),
         annotations: Default::default(),

@@ -83,7 +83,7 @@ impl From<oci::Process> for Process {
             apparmor_profile: process.apparmor_profile().clone(),
             oom_score_adj: process.oom_score_adj(),
             selinux_label: process.selinux_label().clone(),
-            io_priority: process.io_priority().clone(),
+            io_priority: *process.io_priority(),
             scheduler: process.scheduler().clone(),
             exec_cpu_affinity: process.exec_cpu_affinity().as_ref().map(|_| IgnoredAny),
         }
