@@ -1,6 +1,7 @@
 //! `process.capabilities`: names to the kernel's bit masks.
 
-use oci_spec::runtime::{Capability, LinuxCapabilities};
+use super::document;
+use oci_spec::runtime::Capability;
 use serde::Serialize;
 
 /// A set of capabilities as the kernel's bit mask; prints as a list of names.
@@ -41,17 +42,17 @@ impl Serialize for CapSet {
 
 /// The masks of `process.capabilities`. Any combination passes here: whether the kernel grants it depends on what the
 /// runtime itself holds.
-pub(super) fn masks(sets: &LinuxCapabilities) -> Capabilities {
-    let mask = |set: &Option<oci_spec::runtime::Capabilities>| {
+pub(super) fn masks(sets: &document::Capabilities) -> Capabilities {
+    let mask = |set: &Option<Vec<document::Capability>>| {
         let names = set.iter().flatten();
-        CapSet(names.fold(0, |mask, &capability| mask | kernel_capability(capability).bitmask()))
+        CapSet(names.fold(0, |mask, name| mask | kernel_capability(name.0).bitmask()))
     };
     Capabilities {
-        bounding: mask(sets.bounding()),
-        effective: mask(sets.effective()),
-        inheritable: mask(sets.inheritable()),
-        permitted: mask(sets.permitted()),
-        ambient: mask(sets.ambient()),
+        bounding: mask(&sets.bounding),
+        effective: mask(&sets.effective),
+        inheritable: mask(&sets.inheritable),
+        permitted: mask(&sets.permitted),
+        ambient: mask(&sets.ambient),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod capabilities;
 mod devices;
+mod document;
 mod example;
 mod fault;
 mod hooks;
@@ -28,6 +29,7 @@ pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces};
 pub use process::{ConsoleSize, Process, Rlimit, User};
 
 use crate::error::{Error, Result};
+use document::Document;
 use fault::Faults;
 use oci_spec::runtime::{Linux, Spec};
 use serde::Serialize;
@@ -94,7 +96,7 @@ pub struct Root {
 /// # Errors
 /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), naming the element.
 pub fn parse(text: &[u8]) -> Result<ValidSpec> {
-    validate(read::read(text)?)
+    check(read::read(text)?)
 }
 
 /// Validates a specification that is in memory; the first fault is returned.
@@ -102,41 +104,45 @@ pub fn parse(text: &[u8]) -> Result<ValidSpec> {
 /// # Errors
 /// As for [`parse`].
 pub fn validate(spec: Spec) -> Result<ValidSpec> {
+    check(Document::from(spec))
+}
+
+fn check(document: Document) -> Result<ValidSpec> {
     let mut faults = Faults::default();
-    let valid = meaning(spec, &mut faults);
+    let valid = meaning(document, &mut faults);
     faults.first_or(valid)
 }
 
 /// Every fault of a `config.json`: first the elements of a wrong type, then those without a valid meaning, in the order
 /// of [`ValidSpec`]. Empty when [`parse`] accepts it.
 pub fn faults(text: &[u8]) -> Vec<Error> {
-    let (spec, mut misread) = read::read_all(text);
-    if let Some(spec) = spec {
+    let (document, mut misread) = read::read_all(text);
+    if let Some(document) = document {
         let mut faults = Faults::default();
-        meaning(spec, &mut faults);
+        meaning(document, &mut faults);
         misread.extend(faults.into_found());
     }
     misread.into_found().into_iter().map(Error::from).collect()
 }
 
-/// The meaning of `spec`. `None` only when a required element is missing, but with any fault it must not be used.
-fn meaning(mut spec: Spec, faults: &mut Faults) -> Option<ValidSpec> {
-    version(spec.version(), faults);
-    let root = root(spec.root().as_ref(), faults);
-    let process = match spec.process() {
+/// The meaning of `document`. `None` only when a required element is missing, but with any fault it must not be used.
+fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
+    version(&document.version, faults);
+    let root = root(document.root.as_ref(), faults);
+    let process = match &document.process {
         Some(process) => Some(process::validate(process, faults)),
         None => {
             faults.add("process", "process property must not be empty");
             None
         }
     };
-    let mut linux = spec.linux_mut().take().unwrap_or_else(empty_linux);
+    let mut linux = document.linux.unwrap_or_else(empty_linux);
     let namespaces = Namespaces::validate(linux.namespaces().as_deref().unwrap_or_default(), faults);
-    let (hostname, domainname) = (spec.hostname().as_deref(), spec.domainname().as_deref());
+    let (hostname, domainname) = (document.hostname.as_deref(), document.domainname.as_deref());
     let hostname = host_name("hostname", hostname, &namespaces, faults);
     let domainname = host_name("domainname", domainname, &namespaces, faults);
     let (uid_mappings, gid_mappings) = mappings(&linux, &namespaces, process.as_ref(), faults);
-    let mounts = mounts::validate(spec.mounts().as_deref().unwrap_or_default(), faults);
+    let mounts = mounts::validate(document.mounts.as_deref().unwrap_or_default(), faults);
     if namespaces.mount == Namespace::Host && !mounts.is_empty() {
         faults.add("mounts", "unable to mount without a private mount namespace");
     }
@@ -152,9 +158,9 @@ fn meaning(mut spec: Spec, faults: &mut Faults) -> Option<ValidSpec> {
     }
     let mount_label = process::label("linux.mountLabel", linux.mount_label().as_deref(), faults);
     not_yet(&linux, faults);
-    let hooks = spec.hooks().as_ref().map(|hooks| hooks::validate(hooks, faults)).unwrap_or_default();
+    let hooks = document.hooks.as_ref().map(|hooks| hooks::validate(hooks, faults)).unwrap_or_default();
     Some(ValidSpec {
-        oci_version: std::mem::take(spec.version_mut()),
+        oci_version: document.version,
         root: root?,
         hostname,
         domainname,
@@ -173,7 +179,7 @@ fn meaning(mut spec: Spec, faults: &mut Faults) -> Option<ValidSpec> {
         mount_label,
         seccomp: linux.seccomp_mut().take(),
         hooks,
-        annotations: spec.annotations_mut().take().unwrap_or_default().into_iter().collect(),
+        annotations: document.annotations.unwrap_or_default().into_iter().collect(),
         warnings: faults.take_warnings(),
     })
 }

@@ -1,6 +1,7 @@
 //! `process`: what runs, as whom, and with which limits.
 
 use super::capabilities::{self, Capabilities};
+use super::document;
 use super::fault::Faults;
 use oci_spec::runtime::PosixRlimitType;
 use serde::Serialize;
@@ -71,28 +72,28 @@ pub struct Rlimit {
 }
 
 /// Checks `process`.
-pub(super) fn validate(process: &oci_spec::runtime::Process, faults: &mut Faults) -> Process {
-    faults.unsupported("process.scheduler", process.scheduler().is_some());
-    faults.unsupported("process.ioPriority", process.io_priority().is_some());
-    faults.unsupported("process.execCPUAffinity", process.exec_cpu_affinity().is_some());
-    let terminal = process.terminal().unwrap_or(false);
+pub(super) fn validate(process: &document::Process, faults: &mut Faults) -> Process {
+    faults.unsupported("process.scheduler", process.scheduler.is_some());
+    faults.unsupported("process.ioPriority", process.io_priority.is_some());
+    faults.unsupported("process.execCPUAffinity", process.exec_cpu_affinity.is_some());
+    let terminal = process.terminal.unwrap_or(false);
     Process {
-        args: arguments(process.args().as_deref().unwrap_or_default(), faults),
-        env: environment(process.env().as_deref().unwrap_or_default(), faults),
-        cwd: faults.absolute("process.cwd", process.cwd()),
+        args: arguments(process.args.as_deref().unwrap_or_default(), faults),
+        env: environment(process.env.as_deref().unwrap_or_default(), faults),
+        cwd: faults.absolute("process.cwd", &process.cwd),
         terminal,
-        console_size: process.console_size().filter(|_| terminal).map(|size| console_size(size, faults)),
-        user: user(process.user(), faults),
-        capabilities: process.capabilities().as_ref().map(capabilities::masks),
-        rlimits: rlimits(process.rlimits().as_deref().unwrap_or_default(), faults),
-        no_new_privileges: process.no_new_privileges().unwrap_or(false),
-        oom_score_adj: process.oom_score_adj().inspect(|&score| {
+        console_size: process.console_size.filter(|_| terminal).map(|size| console_size(size, faults)),
+        user: user(&process.user, faults),
+        capabilities: process.capabilities.as_ref().map(capabilities::masks),
+        rlimits: rlimits(process.rlimits.as_deref().unwrap_or_default(), faults),
+        no_new_privileges: process.no_new_privileges.unwrap_or(false),
+        oom_score_adj: process.oom_score_adj.inspect(|&score| {
             if !(-1000..=1000).contains(&score) {
                 faults.add("process.oomScoreAdj", format!("{score} is out of range -1000-1000"));
             }
         }),
-        apparmor_profile: label("process.apparmorProfile", process.apparmor_profile().as_deref(), faults),
-        selinux_label: label("process.selinuxLabel", process.selinux_label().as_deref(), faults),
+        apparmor_profile: label("process.apparmorProfile", process.apparmor_profile.as_deref(), faults),
+        selinux_label: label("process.selinuxLabel", process.selinux_label.as_deref(), faults),
     }
 }
 

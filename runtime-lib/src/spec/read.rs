@@ -1,31 +1,26 @@
 //! Reads the JSON of `config.json` into the types of the `oci-spec` crate.
 //!
 //! A good file costs one pass of `serde_json`, which does not say *where* in the document a value of a wrong type stands.
-//! Only when it fails, the text is read a second time as a tree in which the place can be found, reported in the words of
-//! the configuration, and, to find all faults at once, taken out before another try.
+//! Only when it fails, the text is read a second time as a tree. The tree is written out with a line for every value, so
+//! that the line that `serde_json` tells of an error gives the place; that is reported in the words of the configuration,
+//! and, to find all faults at once, the value is taken out before another try. One instance of the parser's generated
+//! code, a large one, serves both ways.
 //!
 //! The second reading is also more lenient, as the Go types are that all engines write with: `null` is as good as an
-//! absent element, the last of repeated elements counts, `process.user` may be left out, and the sections of other
-//! platforms may hold anything.
+//! absent element, and the last of repeated elements counts.
 
+use super::document::Document;
 use super::fault::Fault;
 use crate::error::Result;
-use oci_spec::runtime::Spec;
-use serde::Deserialize;
 use serde_json::Value;
-use serde_path_to_error::Segment;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-/// What runtimes for Linux leave unread: the sections of other platforms, and two that the crate's `Spec` has but no
-/// specification ever had.
-const IGNORED: [&str; 6] = ["solaris", "windows", "vm", "zos", "uidMappings", "gidMappings"];
 
 /// After this many wrong types the rest of the file is not worth reading.
 const MOST_FAULTS: usize = 200;
 
 /// Reads `text`; the first wrong type ends it.
-pub(super) fn read(text: &[u8]) -> Result<Spec> {
+pub(super) fn read(text: &[u8]) -> Result<Document> {
     match serde_json::from_slice(text) {
         Ok(spec) => Ok(spec),
         Err(_) => Ok(attempt(&tree(text)?).map_err(|misread| misread.fault)?),
@@ -33,7 +28,7 @@ pub(super) fn read(text: &[u8]) -> Result<Spec> {
 }
 
 /// Reads what can be read of `text`, along with what cannot; nothing when it is not JSON or too little is left.
-pub(super) fn read_all(text: &[u8]) -> (Option<Spec>, Misread) {
+pub(super) fn read_all(text: &[u8]) -> (Option<Document>, Misread) {
     let mut misread = Misread::default();
     if let Ok(spec) = serde_json::from_slice(text) {
         return (Some(spec), misread);
@@ -65,12 +60,6 @@ fn whole(message: impl Into<String>) -> Fault {
 fn tree(text: &[u8]) -> Result<Value, Fault> {
     let mut tree: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
     drop_nulls(&mut tree);
-    if let Value::Object(members) = &mut tree {
-        members.retain(|name, _| !IGNORED.contains(&name.as_str()));
-    }
-    if let Some(Value::Object(process)) = tree.get_mut("process") {
-        process.entry("user").or_insert_with(|| Value::Object(serde_json::Map::new()));
-    }
     Ok(tree)
 }
 
@@ -99,27 +88,108 @@ struct Failure {
     fault: Fault,
 }
 
-fn attempt(tree: &Value) -> Result<Spec, Failure> {
-    let mut track = serde_path_to_error::Track::new();
-    Spec::deserialize(serde_path_to_error::Deserializer::new(tree, &mut track)).map_err(|error| {
-        let mut place = steps(&track.path());
-        let text = error.to_string();
-        if let Some((_, rest)) = text.split_once("missing field `") {
-            place.push(Step::Member(rest.trim_end_matches('`').to_owned()));
-        }
-        let location = location(&place);
-        let message = describe(&location, &text, find(tree, &place));
-        Failure { place, fault: Fault { location, message } }
-    })
+fn attempt(tree: &Value) -> Result<Document, Failure> {
+    let mut text = Vec::new();
+    write_lines(tree, &mut text);
+    serde_json::from_slice(&text).map_err(|error| failure(tree, &error))
 }
 
-fn steps(path: &serde_path_to_error::Path) -> Vec<Step> {
-    let step = |segment: &Segment| match segment {
-        Segment::Map { key } => Some(Step::Member(key.clone())),
-        Segment::Seq { index } => Some(Step::Item(*index)),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    };
-    path.iter().filter_map(step).collect()
+fn failure(tree: &Value, error: &serde_json::Error) -> Failure {
+    let mut place = Vec::new();
+    if !seek(tree, &mut 1, error.line(), &mut place) {
+        place.clear();
+    }
+    let text = error.to_string();
+    let at = format!(" at line {} column {}", error.line(), error.column());
+    let mut text = text.strip_suffix(&at).unwrap_or(&text);
+    // What we wrote has no faults of syntax: the parser says that of other kinds of values where it wants a word, and of
+    // an array with more items than the structure that it might stand for has members.
+    if error.is_syntax() && text.starts_with("trailing") {
+        place.pop();
+        text = ", expected a map";
+    } else if error.is_syntax() || text.starts_with("unknown variant") && is_object(find(tree, &place)) {
+        text = ", expected a string";
+    }
+    if let Some((_, rest)) = text.split_once("missing field `") {
+        place.push(Step::Member(rest.trim_end_matches('`').to_owned()));
+    }
+    let location = location(&place);
+    let message = describe(&location, text, find(tree, &place));
+    Failure { place, fault: Fault { location, message } }
+}
+
+fn is_object(value: Option<&Value>) -> bool {
+    matches!(value, Some(Value::Object(_)))
+}
+
+/// Writes `value` with a line of its own for every scalar, every name and every bracket. The depth is that of a tree that
+/// was read, and the parser bounds that.
+fn write_lines(value: &Value, text: &mut Vec<u8>) {
+    let next = |text: &mut Vec<u8>, index: usize| text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
+    match value {
+        Value::Object(members) => {
+            text.push(b'{');
+            for (index, (name, member)) in members.iter().enumerate() {
+                next(text, index);
+                write_json(name, text);
+                text.extend_from_slice(b":\n");
+                write_lines(member, text);
+            }
+            text.extend_from_slice(b"\n}");
+        }
+        Value::Array(items) => {
+            text.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                next(text, index);
+                write_lines(item, text);
+            }
+            text.extend_from_slice(b"\n]");
+        }
+        scalar => write_json(scalar, text),
+    }
+}
+
+/// Writes a string, a number, a boolean or `null`, which cannot fail.
+fn write_json(value: &(impl serde::Serialize + ?Sized), text: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(text, value);
+}
+
+/// Walks over `value`, which begins at `line`, as [`write_lines`] wrote it; true with its place when a value inside
+/// stands at line `target`. Names and closing brackets belong to the whole value.
+fn seek(value: &Value, line: &mut usize, target: usize, place: &mut Vec<Step>) -> bool {
+    if *line == target {
+        return true;
+    }
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                *line += 1;
+                if *line == target {
+                    return true;
+                }
+                *line += 1;
+                place.push(Step::Member(name.clone()));
+                if seek(member, line, target, place) {
+                    return true;
+                }
+                place.pop();
+            }
+            *line += 1;
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                *line += 1;
+                place.push(Step::Item(index));
+                if seek(item, line, target, place) {
+                    return true;
+                }
+                place.pop();
+            }
+            *line += 1;
+        }
+        _ => {}
+    }
+    *line == target
 }
 
 fn find<'a>(tree: &'a Value, place: &[Step]) -> Option<&'a Value> {

@@ -224,3 +224,38 @@ fn no_truncated_text_makes_it_panic() {
         assert_eq!(parse(&text[..length]).unwrap_err().location(), Some("config.json"));
     }
 }
+
+#[test]
+fn other_values_in_place_of_words_and_arrays_in_place_of_objects() {
+    let kind = |kind: Value| [("/linux/namespaces/0/type", kind)];
+    check(&kind(json!(5)), &["linux.namespaces[0].type: expected a string, found 5"]);
+    check(&kind(json!(["pid"])), &["linux.namespaces[0].type: expected a string, found an array"]);
+    check(&kind(json!({})), &["linux.namespaces[0].type: expected a string, found an object"]);
+    check(&kind(json!({"a": 1})), &["linux.namespaces[0].type: expected a string, found an object"]);
+    check(&kind(json!("a")), &[r#"linux.namespaces[0].type: unknown namespace type "a""#]);
+    check(&[("/process/consoleSize", json!([1, 2, 3]))], &["process.consoleSize: expected an object, found an array"]);
+    let bounding = |names: Value| [("/process/capabilities/bounding", names)];
+    check(&bounding(json!(["CAP_KILL", 5])), &["process.capabilities.bounding[1]: expected a string, found 5"]);
+    check(
+        &bounding(json!(["CAP_A", {}, "CAP_B"])),
+        &[
+            "process.capabilities.bounding[0]: unknown capability CAP_A",
+            "process.capabilities.bounding[1]: expected a string, found an object",
+            "process.capabilities.bounding[2]: unknown capability CAP_B",
+        ],
+    );
+}
+
+#[test]
+fn a_specification_in_memory_means_what_its_text_means() {
+    let config = everything();
+    let spec = serde_json::from_value(config.clone()).unwrap();
+    assert_eq!(validate(spec).unwrap(), parse(&text(&config)).unwrap());
+    let refused = changed(&[
+        ("/process/execCPUAffinity", json!({"initial": "0"})),
+        ("/process/scheduler", json!({"policy": "SCHED_OTHER"})),
+        ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE", "priority": 1})),
+    ]);
+    let error = validate(serde_json::from_value(refused.clone()).unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), parse(&text(&refused)).unwrap_err().to_string());
+}
