@@ -43,6 +43,9 @@ pub use bundle::Bundle;
 pub use container::{Container, ContainerBuilder, ExitStatus, Force};
 pub use error::{Error, ErrorKind, Result};
 pub use id::ContainerId;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use launch::wire;
 pub use plan::Plan;
 pub use store::{State, Status, default_state_root};
 #[doc(hidden)]

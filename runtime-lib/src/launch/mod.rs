@@ -11,7 +11,9 @@ mod report;
 mod undo;
 #[allow(dead_code, unreachable_pub, reason = "the init's side of it is used there")]
 #[path = "../../init/wire.rs"]
-pub(crate) mod wire;
+pub mod wire;
+#[cfg(test)]
+mod wire_tests;
 
 pub(crate) use undo::Undo;
 
