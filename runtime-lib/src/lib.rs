@@ -28,6 +28,7 @@
 
 mod bundle;
 pub mod cgroup;
+mod check;
 pub mod console;
 mod container;
 mod error;
@@ -40,6 +41,7 @@ mod store;
 mod sys;
 
 pub use bundle::Bundle;
+pub use check::obstacles;
 pub use container::{Container, ContainerBuilder, ExitStatus, Force};
 pub use error::{Error, ErrorKind, Result};
 pub use id::ContainerId;
