@@ -75,6 +75,51 @@ fn check_tells_all_faults_at_once_each_with_its_place() {
 }
 
 #[test]
+fn check_tells_all_that_the_machine_cannot_honour() {
+    corten_only!();
+    once(|t| {
+        let bundle = t
+            .bundle()
+            .set("/root/path", "no-rootfs")
+            .add(
+                "/mounts",
+                json!({"destination": "/a", "type": "bind", "source": "/nonexistent/a", "options": ["bind"]}),
+            )
+            .set("/linux/namespaces/0/path", "/nonexistent/namespace")
+            .set(
+                "/hooks",
+                json!({"createRuntime": [{"path": "/dev/null"}], "poststop": [{"path": "/nonexistent/hook"}]}),
+            );
+        bundle.write();
+        let output = t.command("check", &[bundle.path().to_str().unwrap()]).fails(1);
+        let lines: Vec<_> = output.stdout().lines().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
+        let last = bundle.config["mounts"].as_array().unwrap().len() - 1;
+        let source = format!("mounts[{last}].source");
+        let expected =
+            ["root.path", "linux.namespaces[0].path", &source, "hooks.createRuntime[0].path", "hooks.poststop[0].path"];
+        assert_eq!(lines, expected, "{output}");
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn check_knows_what_the_caller_may_not_do() {
+    corten_only!();
+    once(|t| {
+        let bundle = t
+            .bundle()
+            .set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 1, "hard": u64::MAX}]))
+            .set("/process/capabilities/permitted", json!(["CAP_SYS_ADMIN"]));
+        bundle.write();
+        let output = t.command("check", &[bundle.path().to_str().unwrap()]).unprivileged().fails(1);
+        for place in ["linux.namespaces", "process.rlimits[0].hard", "process.capabilities.permitted"] {
+            assert!(output.stdout().lines().any(|line| line.starts_with(&format!("{place}: "))), "{place} in {output}");
+        }
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
 fn check_is_content_with_a_good_bundle() {
     corten_only!();
     on_every_view(|t| {

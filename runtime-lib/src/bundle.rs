@@ -26,8 +26,15 @@ impl Bundle {
     pub fn open(dir: impl AsRef<Path>) -> Result<Bundle> {
         let path = absolute(dir.as_ref())?;
         let text = read_config(&path)?;
-        let spec = spec::parse(&text)?;
-        Ok(Bundle { path, spec })
+        Bundle::with_config(path, &text)
+    }
+
+    /// A bundle whose `config.json` is in memory; relative paths of the configuration are taken from `dir`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] with the element at fault.
+    pub fn with_config(dir: impl AsRef<Path>, text: &[u8]) -> Result<Bundle> {
+        Ok(Bundle { path: absolute(dir.as_ref())?, spec: spec::parse(text)? })
     }
 
     /// A bundle whose configuration is in memory; relative paths of the configuration are taken from `dir`.

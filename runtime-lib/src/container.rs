@@ -1,6 +1,7 @@
 //! The facade: a container's verbs, each a recipe over the modules that do the work.
 
 use crate::cgroup::{Cgroup, Made};
+use crate::check;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Host;
 use crate::launch::{self, Io, Undo, hooks};
@@ -213,15 +214,8 @@ impl ContainerBuilder {
 
     /// What the caller chose must fit the configuration.
     fn check(&self, plan: &Plan) -> Result<()> {
-        if !nix::unistd::geteuid().is_root() && !plan.namespaces.has_user_namespace() {
-            return Err(Error::config("linux.namespaces", "rootless container requires user namespaces"));
-        }
-        let rootfs = Path::new(&plan.rootfs.path);
-        match std::fs::metadata(rootfs) {
-            Ok(meta) if meta.is_dir() => {}
-            Ok(_) => return Err(Error::config("root.path", format!("{} is not a directory", rootfs.display()))),
-            Err(error) => return Err(Error::os(format!("find {}", rootfs.display()), error).at("root.path")),
-        }
+        check::user_namespace(plan)?;
+        check::rootfs(plan)?;
         match (plan.process.terminal, &self.console_socket) {
             (true, None) => Err(Error::config("process.terminal", "a terminal needs a console socket")
                 .with_kind(ErrorKind::InvalidArgument)),

@@ -28,6 +28,7 @@
 
 mod bundle;
 pub mod cgroup;
+mod check;
 pub mod console;
 mod container;
 mod error;
@@ -41,9 +42,13 @@ mod store;
 mod sys;
 
 pub use bundle::Bundle;
+pub use check::obstacles;
 pub use container::{Container, ContainerBuilder, ExitStatus, Force};
 pub use error::{Error, ErrorKind, Result};
 pub use id::ContainerId;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use launch::wire;
 pub use plan::Plan;
 pub use store::{State, Status, default_state_root};
 #[doc(hidden)]

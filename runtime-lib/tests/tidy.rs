@@ -62,15 +62,18 @@ const IMPORTS: [(&str, &[&str]); 14] = [
     ("store", &["error", "id", "bundle", "spec", "host", "plan", "cgroup", "sys"]),
     ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "sys"]),
     ("console", &["error", "sys"]),
-    ("check", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "sys"]),
+    ("check", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "launch", "sys"]),
     (
         "container",
-        &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "store", "launch", "console", "sys"],
+        &[
+            "error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "store", "launch", "check",
+            "console", "sys",
+        ],
     ),
 ];
 
 /// Whose names `lib.rs` exports at the root.
-const EXPORTS: [(&str, &str); 14] = [
+const EXPORTS: [(&str, &str); 15] = [
     ("Bundle", "bundle"),
     ("Container", "container"),
     ("ContainerBuilder", "container"),
@@ -85,6 +88,7 @@ const EXPORTS: [(&str, &str); 14] = [
     ("Status", "store"),
     ("default_state_root", "store"),
     ("next_zombie", "sys"),
+    ("obstacles", "check"),
 ];
 
 /// These compute and do nothing: what they know of the machine is given to them.

@@ -41,5 +41,5 @@ fn faults(context: &Context<'_>, dir: &OsStr) -> Result<Vec<Error>, Failure> {
         .state_root(&context.globals.root)
         .systemd_cgroup(context.globals.systemd_cgroup)
         .loaded_bundle(bundle);
-    Ok(builder.plan().err().into_iter().collect())
+    Ok(builder.plan().map_or_else(|error| vec![error], |plan| libcorten::obstacles(&plan)))
 }

@@ -11,13 +11,15 @@ mod report;
 mod undo;
 #[allow(dead_code, unreachable_pub, reason = "the init's side of it is used there")]
 #[path = "../../init/wire.rs"]
-pub(crate) mod wire;
+pub mod wire;
+#[cfg(test)]
+mod wire_tests;
 
 pub(crate) use undo::Undo;
 
 use crate::cgroup::Made;
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
+use crate::plan::{Join, Plan};
 use crate::sys::clone::{Child, Exec, spawn};
 use crate::sys::{memfd, namespace, pidfd, socket};
 use hooks::HookState;
@@ -307,18 +309,21 @@ fn has_inner_hooks(plan: &Plan) -> bool {
     !(plan.hooks.create_container.is_empty() && plan.hooks.start_container.is_empty())
 }
 
-/// Opens the namespaces to join and makes sure that each is of its kind.
 fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
-    let open = |join: &crate::plan::Join| {
-        let location = format!("linux.namespaces[{}].path", join.index);
-        let file =
-            File::open(&join.path).map_err(|e| Error::os(format!("open {}", join.path), e).at(location.clone()))?;
-        match namespace::kind(file.as_fd()) {
-            Ok(kind) if kind == join.kind.flag() => Ok(file.into()),
-            _ => Err(Error::config(location, format!("{} is not a {} namespace", join.path, join.kind.name()))),
-        }
-    };
-    plan.namespaces.join.iter().map(open).collect()
+    plan.namespaces.join.iter().map(open_namespace).collect()
+}
+
+/// Opens a namespace to join and makes sure that it is of its kind.
+///
+/// # Errors
+/// It cannot be opened, or is of another kind.
+pub(crate) fn open_namespace(join: &Join) -> Result<OwnedFd> {
+    let location = format!("linux.namespaces[{}].path", join.index);
+    let file = File::open(&join.path).map_err(|e| Error::os(format!("open {}", join.path), e).at(location.clone()))?;
+    match namespace::kind(file.as_fd()) {
+        Ok(kind) if kind == join.kind.flag() => Ok(file.into()),
+        _ => Err(Error::config(location, format!("{} is not a {} namespace", join.path, join.kind.name()))),
+    }
 }
 
 fn prepare_orders<'b>(

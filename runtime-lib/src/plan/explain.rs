@@ -1,28 +1,48 @@
 //! The plan as text.
 
-use super::{MountAction, MountStep, Plan};
-use crate::spec::{CapSet, Hook, IdMap, MountAttrs, Propagation, PropagationKind};
+use super::{DeviceNode, MountAction, MountStep, Plan};
+use crate::spec::{CapSet, DeviceKind, Hook, IdMap, MountAttrs, Propagation, PropagationKind};
 use std::fmt::{self, Display, Formatter, Write as _};
+
+/// Writes a line. Whatever the configuration says stays on it: a name with an escape sequence must not move the cursor
+/// of the terminal that the plan is read on, nor a line break make up a step.
+macro_rules! line {
+    ($f:expr, $($argument:tt)*) => {
+        Visible($f).write_fmt(format_args!($($argument)*)).and_then(|()| $f.write_char('\n'))
+    };
+}
+
+/// Escapes what cannot be seen.
+struct Visible<'a, 'f>(&'a mut Formatter<'f>);
+
+impl fmt::Write for Visible<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| match c.is_control() {
+            true => write!(self.0, "{}", c.escape_default()),
+            false => self.0.write_char(c),
+        })
+    }
+}
 
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "container {} (runtime-spec {})", self.identity.id, self.identity.oci_version)?;
-        writeln!(f, "  bundle {}", self.identity.bundle)?;
+        line!(f, "container {} (runtime-spec {})", self.identity.id, self.identity.oci_version)?;
+        line!(f, "  bundle {}", self.identity.bundle)?;
         optional(f, "hostname", self.identity.hostname.as_deref())?;
         optional(f, "domainname", self.identity.domainname.as_deref())?;
         self.namespaces(f)?;
         self.cgroups(f)?;
         self.root(f)?;
-        writeln!(f, "mounts")?;
+        line!(f, "mounts")?;
         for step in &self.mounts {
-            writeln!(f, "  {step}")?;
+            line!(f, "  {step}")?;
         }
         self.files(f)?;
         self.privileges(f)?;
         self.program(f)?;
         self.hooks(f)?;
         for warning in &self.warnings {
-            writeln!(f, "warning: {warning}")?;
+            line!(f, "warning: {warning}")?;
         }
         Ok(())
     }
@@ -30,48 +50,62 @@ impl Display for Plan {
 
 impl Plan {
     fn namespaces(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "namespaces")?;
+        line!(f, "namespaces")?;
         let names: Vec<&str> = self.namespaces.new.iter().map(|kind| kind.name()).collect();
-        writeln!(f, "  new: {}", names.join(" "))?;
+        line!(f, "  new: {}", names.join(" "))?;
         for join in &self.namespaces.join {
-            writeln!(f, "  join: {} {}", join.kind.name(), join.path)?;
+            line!(f, "  join: {} {}", join.kind.name(), join.path)?;
         }
         mappings(f, "uid", &self.namespaces.uid_mappings)?;
-        mappings(f, "gid", &self.namespaces.gid_mappings)
+        mappings(f, "gid", &self.namespaces.gid_mappings)?;
+        if self.namespaces.set_groups { Ok(()) } else { line!(f, "  setgroups is denied") }
     }
 
     fn cgroups(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "cgroups")?;
-        for directory in self.cgroup.paths.directories() {
-            writeln!(f, "  {}", directory.absolute().display())?;
+        line!(f, "cgroups")?;
+        let directories: Vec<_> = self.cgroup.paths.directories().collect();
+        if directories.is_empty() {
+            line!(f, "  those of the caller")?;
         }
-        for write in &self.cgroup.writes {
-            writeln!(f, "  {} = {} ({})", write.file, write.value, write.location)?;
+        for (place, directory) in directories.iter().enumerate() {
+            line!(f, "  {}", directory.absolute().display())?;
+            // The device rules of version 1 are among the writes: below they are told for both versions alike.
+            let limits = self.cgroup.writes.iter().filter(|write| !write.file.starts_with("devices."));
+            for write in limits.filter(|write| write.directory == place) {
+                line!(f, "    {} = {} ({})", write.file, write.value, write.location)?;
+            }
         }
-        Ok(())
+        let (rule, exceptions) = match self.cgroup.devices.allow_by_default {
+            true => ("all are allowed", "but denied:"),
+            false => ("all are denied", "but allowed:"),
+        };
+        line!(f, "device access")?;
+        line!(f, "  {rule}")?;
+        if self.cgroup.devices.exceptions.is_empty() {
+            return Ok(());
+        }
+        line!(f, "  {exceptions}")?;
+        self.cgroup.devices.exceptions.iter().try_for_each(|exception| line!(f, "    {exception}"))
     }
 
     fn root(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "rootfs")?;
-        writeln!(f, "  {}{}", self.rootfs.path, if self.rootfs.readonly { " (read-only)" } else { "" })?;
+        line!(f, "rootfs")?;
+        line!(f, "  {}{}", self.rootfs.path, if self.rootfs.readonly { " (read-only)" } else { "" })?;
         let propagation = Propagation { kind: self.rootfs.propagation, recursive: self.rootfs.propagation_recursive };
-        writeln!(f, "  propagation {propagation}")?;
+        line!(f, "  propagation {propagation}")?;
         let how = if self.choices.no_pivot { "moved over / (no pivot)" } else { "pivot_root" };
-        writeln!(f, "  {how}")
+        line!(f, "  {how}")
     }
 
     fn files(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "devices{}", if self.devices.bind { " (bound from the host)" } else { "" })?;
+        line!(f, "devices{}", if self.devices.bind { " (bound from the host)" } else { "" })?;
         for node in &self.devices.nodes {
-            let (uid, gid) = (node.uid, node.gid);
-            writeln!(
-                f,
-                "  {} {:?} {}:{} mode {:o} owner {uid}:{gid}",
-                node.path, node.kind, node.major, node.minor, node.mode
-            )?;
+            let (uid, gid, mode) = (node.uid, node.gid, node.mode);
+            line!(f, "  {} {}, mode {mode:04o}, owner {uid}:{gid}", node.path, node_kind(node))?;
         }
         for link in &self.devices.links {
-            writeln!(f, "  {} -> {}", link.path, link.target)?;
+            let condition = link.only_if.map_or(String::new(), |path| format!(" (if the host has {path})"));
+            line!(f, "  {} -> {}{condition}", link.path, link.target)?;
         }
         list(f, "read-only paths", &self.readonly_paths)?;
         list(f, "masked paths", &self.masked_paths)?;
@@ -101,24 +135,39 @@ impl Plan {
 
     fn program(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let process = &self.process;
-        writeln!(f, "program")?;
-        writeln!(f, "  {:?}", process.args)?;
-        writeln!(
-            f,
-            "  in {} as {}:{} groups {:?}",
-            process.cwd, process.user.uid, process.user.gid, process.user.additional_gids
-        )?;
-        writeln!(f, "  umask {:04o}", process.user.umask.unwrap_or(0o022))?;
+        line!(f, "program")?;
+        line!(f, "  {:?}", process.args)?;
+        let user = &process.user;
+        line!(f, "  in {} as {}:{}", process.cwd, user.uid, user.gid)?;
+        if !user.additional_gids.is_empty() {
+            line!(f, "  additional groups {:?}", user.additional_gids)?;
+        }
+        line!(f, "  umask {:04o}", user.umask.unwrap_or(0o022))?;
         for variable in &process.env {
-            writeln!(f, "  env {variable}")?;
+            line!(f, "  env {variable}")?;
         }
         for rlimit in &process.rlimits {
-            writeln!(f, "  {} soft {} hard {}", rlimit.name, rlimit.soft, rlimit.hard)?;
+            line!(f, "  {} soft {}, hard {}", rlimit.name, Limit(rlimit.soft), Limit(rlimit.hard))?;
         }
         if let Some(score) = process.oom_score_adj {
-            writeln!(f, "  oom_score_adj {score}")?;
+            line!(f, "  oom_score_adj {score}")?;
         }
-        if process.terminal { writeln!(f, "  on a terminal of its own") } else { Ok(()) }
+        self.descriptors(f)
+    }
+
+    fn descriptors(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (sockets, others) = (self.choices.listen_fds, self.choices.preserve_fds);
+        if sockets > 0 {
+            line!(f, "  descriptors of socket activation: {sockets}")?;
+        }
+        if others > 0 {
+            line!(f, "  other descriptors passed on: {others}")?;
+        }
+        match (self.process.terminal, self.process.console_size) {
+            (true, Some(size)) => line!(f, "  on a terminal of its own, {} columns, {} rows", size.width, size.height),
+            (true, None) => line!(f, "  on a terminal of its own"),
+            (false, _) => Ok(()),
+        }
     }
 
     fn hooks(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -144,19 +193,53 @@ fn hook_line(hook: &Hook) -> String {
 }
 
 fn optional(f: &mut Formatter<'_>, name: &str, value: Option<&str>) -> fmt::Result {
-    value.map_or(Ok(()), |value| writeln!(f, "  {name} {value}"))
+    value.map_or(Ok(()), |value| line!(f, "  {name} {value}"))
 }
 
 fn list(f: &mut Formatter<'_>, title: &str, lines: &[String]) -> fmt::Result {
     if lines.is_empty() {
         return Ok(());
     }
-    writeln!(f, "{title}")?;
-    lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
+    line!(f, "{title}")?;
+    lines.iter().try_for_each(|line| line!(f, "  {line}"))
 }
 
 fn mappings(f: &mut Formatter<'_>, name: &str, maps: &[IdMap]) -> fmt::Result {
-    maps.iter().try_for_each(|map| writeln!(f, "  {name} {} is {} outside, {} ids", map.inside, map.outside, map.size))
+    maps.iter().try_for_each(|map| {
+        let (inside, outside) = (Range(map.inside, map.size), Range(map.outside, map.size));
+        line!(f, "  {name} {inside} is {outside} outside")
+    })
+}
+
+/// So many ids from the first one on.
+struct Range(u32, u32);
+
+impl Display for Range {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            0 | 1 => write!(f, "{}", self.0),
+            size => write!(f, "{}-{}", self.0, u64::from(self.0) + u64::from(size) - 1),
+        }
+    }
+}
+
+/// A resource limit.
+struct Limit(u64);
+
+impl Display for Limit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0 == u64::MAX { f.write_str("unlimited") } else { write!(f, "{}", self.0) }
+    }
+}
+
+/// What `mknod(1)` calls it, with the numbers where it has some.
+fn node_kind(node: &DeviceNode) -> String {
+    let (major, minor) = (node.major, node.minor);
+    match node.kind {
+        DeviceKind::Char => format!("character device {major}:{minor}"),
+        DeviceKind::Block => format!("block device {major}:{minor}"),
+        DeviceKind::Fifo => "FIFO".to_owned(),
+    }
 }
 
 struct Names(CapSet);

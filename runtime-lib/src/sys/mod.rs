@@ -5,6 +5,7 @@ pub(crate) mod child;
 pub(crate) mod clone;
 pub(crate) mod fdpass;
 pub(crate) mod kill;
+pub(crate) mod limit;
 pub(crate) mod memfd;
 pub(crate) mod namespace;
 pub(crate) mod pidfd;
