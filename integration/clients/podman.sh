@@ -158,6 +158,8 @@ sleep 1
 is 'detached: running' true "$(podman inspect --format '{{.State.Running}}' life 2>&1)"
 is 'detached: logs' begun "$(podman logs life 2>&1)"
 podman stop -t 5 life >/dev/null 2>&1 || true
+# conmon removes it, after stop has returned.
+for _ in $(seq 50); do podman container exists life || break; sleep 0.1; done
 is 'detached: gone after stop' 1 "$(podman container exists life; echo $?)"
 
 podman create --name made --network none --security-opt seccomp=unconfined --cgroup-parent "$group" \
