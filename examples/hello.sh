@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds corten and runs a container with it, from a bundle made of nothing but the machine's busybox.
-# As root, or as an ordinary user in a user namespace.
+# As root. An ordinary user gets a container in a user namespace, where the machine's cgroups are version 2.
 set -eu
 cd "$(dirname "$0")/.."
 
