@@ -47,7 +47,11 @@ fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
     data.push(mount.data.to_bytes()).during(Op::Mount)?;
     sys::fchdir(target.0).during(Op::OpenTarget)?;
     let data = if data.as_bytes().is_empty() { None } else { Some(data.as_cstr()) };
-    sys::mount(Some(mount.source), c".", Some(mount.fstype), mount.flags, data).during(Op::Mount)?;
+    match (sys::mount(Some(mount.source), c".", Some(mount.fstype), mount.flags, data), mount.or_bind) {
+        // A user namespace may not mount what it cannot see whole, nor twice in one place.
+        (Err(Errno::EPERM | Errno::EBUSY), Some(source)) => return bind_instead(source, &target, mount),
+        (mounted, _) => mounted.during(Op::Mount)?,
+    }
     if mount.copy_up {
         let made = reopen(root, mount)?;
         copyup::copy_up(target.0, made.0).during(Op::CopyUp)?;
@@ -63,6 +67,13 @@ fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
         propagate(reopen(root, mount)?.0, mount)?;
     }
     Ok(())
+}
+
+fn bind_instead(source: &CStr, target: &Fd, mount: &Mount<'_>) -> Step {
+    let tree = sys::clone_tree(AT_FDCWD, source, true).during(Op::OpenSource)?;
+    set_attributes(tree.0, mount)?;
+    sys::attach(tree.0, target.0).during(Op::Attach)?;
+    propagate(tree.0, mount)
 }
 
 /// Covering files of /proc is how a container lies to its runtime and to itself (CVE-2019-16884: a fake
@@ -191,22 +202,31 @@ impl Masks {
                 found => found.during(Op::OpenTarget).of(place)?,
             };
             let directory = sys::stat(target.0).during(Op::OpenTarget).of(place)?.kind() == S_IFDIR;
-            let source = if directory { self.empty_directory().of(place)? } else { self.null.0 };
-            let tree = sys::clone_tree(source, c"", false).during(Op::Mount).of(place)?;
-            sys::attach(tree.0, target.0).during(Op::Attach).of(place)?;
+            if directory { self.cover_directory(&target) } else { cover_with(self.null.0, &target) }.of(place)?;
         }
         Ok(())
     }
 
-    /// One empty tmpfs serves all masked directories.
-    fn empty_directory(&mut self) -> Step<RawFd> {
-        if self.empty.is_none() {
-            let attributes = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
-            let options = [(c"mode", c"755"), (c"nr_inodes", c"1")];
-            self.empty = Some(sys::new_mount(c"tmpfs", &options, attributes).during(Op::Mount)?);
+    /// One empty tmpfs serves all masked directories: the first gets the mount itself, the others copies of it, which
+    /// kernels before 6.15 make only of a mount that is attached.
+    fn cover_directory(&mut self, target: &Fd) -> Step {
+        match &self.empty {
+            Some(empty) => cover_with(empty.0, target),
+            None => {
+                let attributes = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
+                let options = [(c"mode", c"755"), (c"nr_inodes", c"1")];
+                let empty = sys::new_mount(c"tmpfs", &options, attributes).during(Op::Mount)?;
+                sys::attach(empty.0, target.0).during(Op::Attach)?;
+                self.empty = Some(empty);
+                Ok(())
+            }
         }
-        self.empty.as_ref().map(|fd| fd.0).ok_or(Fault::new(Op::Mount, Errno::EBADF))
     }
+}
+
+fn cover_with(source: RawFd, target: &Fd) -> Step {
+    let tree = sys::clone_tree(source, c"", false).during(Op::Mount)?;
+    sys::attach(tree.0, target.0).during(Op::Attach)
 }
 
 /// Binds the file, device or terminal behind `source` onto `path`, which becomes an empty file if it is missing.

@@ -17,6 +17,7 @@ impl Errno {
     pub const EINTR: Errno = Errno(4);
     pub const EBADF: Errno = Errno(9);
     pub const EACCES: Errno = Errno(13);
+    pub const EBUSY: Errno = Errno(16);
     pub const EEXIST: Errno = Errno(17);
     pub const ENODEV: Errno = Errno(19);
     pub const ENOTDIR: Errno = Errno(20);

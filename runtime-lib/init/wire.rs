@@ -329,6 +329,8 @@ wire_struct! {
         keep_mode: bool,
         /// No component of the target may be a symbolic link.
         no_symlinks: bool,
+        /// What is bound with the attributes below if the kernel refuses to mount the file system.
+        or_bind: Option<&'a CStr>,
         /// The target may lie in a procfs.
         in_proc: bool,
         /// A bind takes the mounts below the source with it.

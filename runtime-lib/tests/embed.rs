@@ -468,7 +468,7 @@ fn what_fails_leaves_nothing_and_the_id_is_free_again() {
         (bind(missing, "/tmp"), "mounts[7]", ErrorKind::Os),
         (bind("/dev/null", "/proc/self/exe"), "mounts[7].destination", ErrorKind::InvalidConfig),
         (with("/linux/namespaces", net), "linux.namespaces[5].path", ErrorKind::InvalidConfig),
-        (sysctl, "linux.sysctl[\"kernel/shm_rmid_forced\"]", ErrorKind::Os),
+        (sysctl, "linux.sysctl[\"kernel.shm_rmid_forced\"]", ErrorKind::Os),
         (program, "process.args[0]", ErrorKind::ProgramNotFound),
         (failing_hook, "hooks.createRuntime[0]", ErrorKind::Hook),
     ];

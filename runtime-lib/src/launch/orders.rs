@@ -197,7 +197,7 @@ impl Lists {
             create_container: Encoded::of(&plan.hooks.create_container, hook)?,
             start_container: Encoded::of(&plan.hooks.start_container, hook)?,
             sysctl: Encoded::of(&sysctl, |(path, value), sink| {
-                let (path, value) = (c(path)?, c(value)?);
+                let (path, value) = (c(&spec::sysctl::path(path))?, c(value)?);
                 wire::Sysctl { path: &path, value: &value }.put(sink);
                 Ok(())
             })?,
@@ -331,6 +331,13 @@ fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
         flags &= !libc::MS_RDONLY;
         attributes_to = (1, 0);
     }
+    let or_bind = match &step.action {
+        MountAction::Filesystem { or_bind: Some(source), .. } => {
+            attributes_to = attributes(MountAttrs { set: flags, clear: 0 });
+            Some(c(source)?)
+        }
+        _ => None,
+    };
     let recursive_to = attributes(recursive_attrs);
     let mount = wire::Mount {
         op,
@@ -343,6 +350,7 @@ fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
         data: &data,
         keep_mode: matches!(&step.action, MountAction::Filesystem { keep_mode: true, .. }),
         no_symlinks: matches!(&step.action, MountAction::Filesystem { no_symlinks: true, .. }),
+        or_bind: or_bind.as_deref(),
         in_proc: step.covers_proc(),
         recursive: matches!(&step.action, MountAction::Bind { recursive: true, .. }),
         attr_set: attributes_to.0,

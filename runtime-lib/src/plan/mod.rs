@@ -20,7 +20,7 @@ pub use security::Security;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{self, Hooks, Namespace, Process, PropagationKind, ValidSpec};
+use crate::spec::{Hooks, Namespace, Process, PropagationKind, ValidSpec};
 use crate::{Bundle, ContainerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub struct Plan {
     pub readonly_paths: Vec<String>,
     /// Paths that are covered.
     pub masked_paths: Vec<String>,
-    /// `/proc/sys` values, as paths below it.
+    /// `linux.sysctl`: names with dots or slashes as written, and values.
     pub sysctl: BTreeMap<String, String>,
     /// Capabilities and other privileges.
     pub security: Security,
@@ -138,7 +138,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         mounts,
         readonly_paths: spec.readonly_paths.clone(),
         masked_paths: spec.masked_paths.clone(),
-        sysctl: spec.sysctl.iter().map(|(name, value)| (spec::sysctl::path(name), value.clone())).collect(),
+        sysctl: spec.sysctl.clone(),
         security: security::lower(spec, choices)?,
         process: process(spec, choices),
         hooks: spec.hooks.clone(),
@@ -153,7 +153,12 @@ impl Plan {
     pub(crate) fn stay_in_own_cgroup(&mut self) {
         let own: Vec<_> = self.cgroup.paths.directories().map(|directory| directory.absolute()).collect();
         for step in &mut self.mounts {
-            if let MountAction::Bind { source, .. } = &mut step.action {
+            let source = match &mut step.action {
+                MountAction::Bind { source, .. } => Some(source),
+                MountAction::Filesystem { or_bind, .. } => or_bind.as_mut(),
+                MountAction::Symlink { .. } | MountAction::Remount { .. } => None,
+            };
+            if let Some(source) = source {
                 let above = own.iter().find(|path| path.as_os_str() == source.as_str()).and_then(|path| path.parent());
                 if let Some(above) = above {
                     *source = above.to_string_lossy().into_owned();

@@ -42,6 +42,9 @@ pub enum MountAction {
         recursive_attrs: MountAttrs,
         /// Propagation changes, in order.
         propagation: Vec<Propagation>,
+        /// What is bound instead if the kernel refuses the mount: the container's own cgroup.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        or_bind: Option<String>,
     },
     /// Binds a file or directory of the host.
     Bind {
@@ -152,6 +155,7 @@ pub(super) fn lower(
                         no_symlinks: fstype == "proc" || fstype == "sysfs",
                         recursive_attrs: mount.recursive_attrs,
                         propagation: mount.propagation.clone(),
+                    or_bind: None,
                     },
                 ));
             }
@@ -194,6 +198,7 @@ fn filesystem(fstype: &str, source: &str, flags: u64, data: &str) -> MountAction
         no_symlinks: false,
         recursive_attrs: MountAttrs::default(),
         propagation: Vec::new(),
+        or_bind: None,
     }
 }
 
@@ -202,18 +207,15 @@ fn bind(source: String, attrs: MountAttrs) -> MountAction {
     MountAction::Bind { source, recursive: true, attrs, recursive_attrs, propagation }
 }
 
-/// Version 2: the hierarchy itself, which a cgroup namespace roots at the container's cgroup. In a user namespace without
-/// a cgroup namespace the kernel refuses that, and the container's own directory is bound.
+/// Version 2: the hierarchy itself, which a cgroup namespace roots at the container's cgroup. Where the kernel refuses
+/// that in a user namespace, the container's own directory is bound, as runc does.
 fn cgroup_v2(mount: &Mount, spec: &ValidSpec, cgroup: &CgroupPlan) -> MountStep {
-    let user = spec.namespaces.user != Namespace::Host;
-    if user && spec.namespaces.cgroup == Namespace::Host {
-        if let Some(directory) = cgroup.paths.unified() {
-            return step(mount, bind(directory.absolute().to_string_lossy().into_owned(), mount.attrs));
-        }
-    }
     let mut action = filesystem("cgroup2", "cgroup", mount.attrs.set, "");
-    if let MountAction::Filesystem { recursive_attrs, propagation, .. } = &mut action {
+    if let MountAction::Filesystem { recursive_attrs, propagation, or_bind, .. } = &mut action {
         (*recursive_attrs, *propagation) = (mount.recursive_attrs, mount.propagation.clone());
+        if spec.namespaces.user != Namespace::Host {
+            *or_bind = cgroup.paths.unified().map(|directory| directory.absolute().to_string_lossy().into_owned());
+        }
     }
     step(mount, action)
 }

@@ -22,7 +22,7 @@ pub struct Process {
     pub console_size: Option<ConsoleSize>,
     /// `user`.
     pub user: User,
-    /// `capabilities`; `None` leaves every set as the runtime has it, as runc does.
+    /// `capabilities`; without the element the program has none, as with runc.
     pub capabilities: Option<Capabilities>,
     /// `rlimits`.
     pub rlimits: Vec<Rlimit>,
