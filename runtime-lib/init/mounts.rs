@@ -21,6 +21,8 @@ const ATTR_RDONLY: u64 = 1;
 const ATTR_NOSUID: u64 = 2;
 const ATTR_NODEV: u64 = 4;
 const ATTR_NOEXEC: u64 = 8;
+/// All but the access times, which a remount leaves alone.
+const FLAGS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | 0x20_0000;
 
 /// Carries out every step for `mounts`.
 pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>, link: &Link) -> Step {
@@ -130,7 +132,11 @@ fn bind(root: Root, mount: &Mount<'_>, link: &Link) -> Step {
 }
 
 fn set_attributes(tree: RawFd, mount: &Mount<'_>) -> Step {
-    if mount.attr_set | mount.attr_clear != 0 {
+    // What is locked, because a more privileged user namespace set it, stays: mount_namespaces(7).
+    let exactly = || sys::set_attributes(tree, mount.attr_set, mount.attr_clear | (FLAGS & !mount.attr_set), 0, false);
+    if mount.exact && exactly().is_ok() {
+        // Done: a remount with flags replaces those of the source, as with mount(8) and runc.
+    } else if mount.attr_set | mount.attr_clear != 0 {
         sys::set_attributes(tree, mount.attr_set, mount.attr_clear, 0, false).during(Op::SetAttributes)?;
     }
     if mount.recursive_set | mount.recursive_clear != 0 {

@@ -335,6 +335,8 @@ wire_struct! {
         in_proc: bool,
         /// A bind takes the mounts below the source with it.
         recursive: bool,
+        /// Attributes of the source that are not asked for are taken away where the kernel allows it.
+        exact: bool,
         /// `MOUNT_ATTR_*` to set and to clear on the mount itself.
         attr_set: u64,
         /// See `attr_set`.

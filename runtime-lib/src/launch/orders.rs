@@ -353,6 +353,8 @@ fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
         or_bind: or_bind.as_deref(),
         in_proc: step.covers_proc(),
         recursive: matches!(&step.action, MountAction::Bind { recursive: true, .. }),
+        // A bind without any flag is the source as it is.
+        exact: matches!(&step.action, MountAction::Bind { attrs, .. } if attrs.set | attrs.clear != 0),
         attr_set: attributes_to.0,
         attr_clear: attributes_to.1,
         recursive_set: recursive_to.0,
