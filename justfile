@@ -25,6 +25,7 @@ integration RUNTIME="corten" *ARGS:
 # clippy with warnings as errors
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
+    tools/lint-init.sh
 
 # formats the code
 fmt:

@@ -155,7 +155,7 @@ pub(super) fn lower(
                         no_symlinks: fstype == "proc" || fstype == "sysfs",
                         recursive_attrs: mount.recursive_attrs,
                         propagation: mount.propagation.clone(),
-                    or_bind: None,
+                        or_bind: None,
                     },
                 ));
             }
