@@ -6,9 +6,7 @@
 
 use crate::copyup;
 use crate::fault::{During, Fault, OfElement, Step};
-use crate::link::Link;
 use crate::path::{Missing, PathBuf, Root};
-use crate::rootfs::keep;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, RawFd, open};
 use crate::wire::{List, Mount, MountOp, Op};
 use core::ffi::CStr;
@@ -25,11 +23,11 @@ const ATTR_NOEXEC: u64 = 8;
 const FLAGS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | 0x20_0000;
 
 /// Carries out every step for `mounts`.
-pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>, link: &Link) -> Step {
+pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>) -> Step {
     for (place, mount) in mounts.iter().enumerate() {
         match mount.op {
             MountOp::Filesystem => filesystem(root, &mount),
-            MountOp::Bind => bind(root, &mount, link),
+            MountOp::Bind => bind(root, &mount),
             MountOp::Symlink => symlink(root, &mount),
             MountOp::Remount => remount(root, &mount),
         }
@@ -116,12 +114,8 @@ fn push_mode(data: &mut PathBuf, mode: u16, more: bool) -> sys::Result {
     if more { data.push(b",") } else { Ok(()) }
 }
 
-fn bind(root: Root, mount: &Mount<'_>, link: &Link) -> Step {
-    let tree = match mount.source_fd {
-        Some(index) => link.fd(index)?,
-        None => keep(sys::clone_tree(AT_FDCWD, mount.source, mount.recursive).during(Op::OpenSource)?),
-    };
-    let tree = Fd(tree);
+fn bind(root: Root, mount: &Mount<'_>) -> Step {
+    let tree = sys::clone_tree(AT_FDCWD, mount.source, mount.recursive).during(Op::OpenSource)?;
     let kind = sys::stat(tree.0).during(Op::OpenSource)?.kind();
     let missing = if kind == S_IFDIR { Missing::Directory } else { Missing::File };
     let target = root.ensure(mount.target, missing)?;

@@ -86,7 +86,7 @@ fn build_root(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
     // All sources outside the rootfs are opened before the root changes, all targets are walked from `root`.
     let root = during(Phase::Rootfs, rootfs::prepare(&orders.rootfs))?;
     let procfs = during(Phase::Sysctl, sysctl::private_procfs(orders.sysctl))?;
-    during(Phase::Mounts, mounts::mount_all(root, orders.mounts, link))?;
+    during(Phase::Mounts, mounts::mount_all(root, orders.mounts))?;
     // After the mounts: /dev is one of them.
     during(Phase::Devices, devices::make_all(root, orders))?;
     if orders.runtime_hooks {

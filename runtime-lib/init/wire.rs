@@ -315,8 +315,6 @@ wire_struct! {
         index: u32,
         /// The source: a path of the host, or a name.
         source: &'a CStr,
-        /// A detached mount that the launcher opened in place of a path.
-        source_fd: Option<FdIndex>,
         /// Where, inside the rootfs.
         target: &'a CStr,
         /// The file system's type.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{self, ValidSpec};
+use serde_json::value::RawValue;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,6 +17,8 @@ const CONFIG_LIMIT: u64 = 16 << 20;
 pub struct Bundle {
     path: PathBuf,
     spec: ValidSpec,
+    /// The configuration's text, to be kept with the container.
+    config: Box<RawValue>,
 }
 
 impl Bundle {
@@ -26,15 +29,20 @@ impl Bundle {
     pub fn open(dir: impl AsRef<Path>) -> Result<Bundle> {
         let path = absolute(dir.as_ref())?;
         let text = read_config(&path)?;
-        Bundle::with_config(path, &text)
+        Bundle::with_config(path, text)
     }
 
     /// A bundle whose `config.json` is in memory; relative paths of the configuration are taken from `dir`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] with the element at fault.
-    pub fn with_config(dir: impl AsRef<Path>, text: &[u8]) -> Result<Bundle> {
-        Ok(Bundle { path: absolute(dir.as_ref())?, spec: spec::parse(text)? })
+    pub fn with_config(dir: impl AsRef<Path>, text: impl Into<Vec<u8>>) -> Result<Bundle> {
+        let text = text.into();
+        let spec = spec::parse(&text)?;
+        let unreadable = |error: String| Error::config("config.json", error);
+        let text = String::from_utf8(text).map_err(|error| unreadable(error.to_string()))?;
+        let config = RawValue::from_string(text).map_err(|error| unreadable(error.to_string()))?;
+        Ok(Bundle { path: absolute(dir.as_ref())?, spec, config })
     }
 
     /// A bundle whose configuration is in memory; relative paths of the configuration are taken from `dir`.
@@ -42,7 +50,9 @@ impl Bundle {
     /// # Errors
     /// As for [`Bundle::open`].
     pub fn with_spec(dir: impl AsRef<Path>, spec: oci_spec::runtime::Spec) -> Result<Bundle> {
-        Ok(Bundle { path: absolute(dir.as_ref())?, spec: spec::validate(spec)? })
+        let config = serde_json::value::to_raw_value(&spec);
+        let config = config.map_err(|error| Error::config("config.json", error.to_string()))?;
+        Ok(Bundle { path: absolute(dir.as_ref())?, spec: spec::validate(spec)?, config })
     }
 
     /// Every fault of `DIR/config.json`, each with its location; empty when the bundle is valid.
@@ -62,6 +72,11 @@ impl Bundle {
     /// The configuration.
     pub fn spec(&self) -> &ValidSpec {
         &self.spec
+    }
+
+    /// The configuration's text.
+    pub(crate) fn config(&self) -> &RawValue {
+        &self.config
     }
 
     /// The root file system, absolute.

@@ -10,6 +10,7 @@ use crate::store::{Entry, InitProcess, Lock, Record};
 use crate::sys::clone::Child;
 use crate::sys::{self, pidfd};
 use crate::{Bundle, ContainerId, Plan, State, Status};
+use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -132,14 +133,17 @@ impl ContainerBuilder {
     /// # Errors
     /// Those of the bundle, and what this host cannot honour.
     pub fn plan(&self) -> Result<Plan> {
-        let opened;
-        let bundle = match &self.bundle {
-            BundleSource::Loaded(bundle) => bundle,
-            BundleSource::Directory(dir) => {
-                opened = Bundle::open(dir)?;
-                &opened
-            }
-        };
+        self.plan_of(&*self.load()?)
+    }
+
+    fn load(&self) -> Result<Cow<'_, Bundle>> {
+        Ok(match &self.bundle {
+            BundleSource::Loaded(bundle) => Cow::Borrowed(bundle),
+            BundleSource::Directory(dir) => Cow::Owned(Bundle::open(dir)?),
+        })
+    }
+
+    fn plan_of(&self, bundle: &Bundle) -> Result<Plan> {
         plan::lower(bundle, &self.id, &Host::probe()?, &self.choices)
     }
 
@@ -160,12 +164,13 @@ impl ContainerBuilder {
     }
 
     fn make(self, starter: Starter) -> Result<Container> {
-        let mut plan = self.plan()?;
+        let bundle = self.load()?;
+        let mut plan = self.plan_of(&bundle)?;
         self.check(&plan)?;
         let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
         let mut undo = Undo::default();
         undo.push(|| drop(entry.remove()));
-        let (record, made) = acquire(&mut plan, &entry)?;
+        let (record, made) = acquire(&mut plan, &entry, &bundle)?;
         let undo_made = made.clone();
         undo.push(move || drop(undo_made.undo()));
         let child = self.launch(&plan, &entry, &made, starter)?;
@@ -227,8 +232,8 @@ impl ContainerBuilder {
 }
 
 /// Records what was chosen and makes the cgroups.
-fn acquire(plan: &mut Plan, entry: &Entry) -> Result<(Record, Made)> {
-    let mut record = Record::new(plan, Cgroup::chosen(&plan.cgroup));
+fn acquire(plan: &mut Plan, entry: &Entry, bundle: &Bundle) -> Result<(Record, Made)> {
+    let mut record = Record::new(plan, Cgroup::chosen(&plan.cgroup), bundle.config());
     // Before the first effect: whoever finds this after a crash knows what to clean up.
     entry.write_record(&record)?;
     let made = record.cgroup.make(&plan.cgroup)?;

@@ -298,52 +298,55 @@ fn attributes(attrs: MountAttrs) -> (u64, u64) {
     (simple(attrs.set) | time.unwrap_or(0), clear)
 }
 
-fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
-    let target = c(&step.target)?;
-    let none = MountAttrs::default();
-    let (op, source, fstype, flags, data) = match &step.action {
+/// What is mounted: the operation, its source, the file system's type, `MS_*` flags and options.
+fn operation(action: &MountAction) -> (MountOp, &str, &str, u64, &str) {
+    match action {
         MountAction::Filesystem { fstype, source, flags, data, .. } => {
-            (MountOp::Filesystem, source.as_str(), fstype.as_str(), *flags, data.as_str())
+            (MountOp::Filesystem, source, fstype, *flags, data)
         }
-        MountAction::Bind { source, .. } => (MountOp::Bind, source.as_str(), "", 0, ""),
-        MountAction::Symlink { to } => (MountOp::Symlink, to.as_str(), "", 0, ""),
+        MountAction::Bind { source, .. } => (MountOp::Bind, source, "", 0, ""),
+        MountAction::Symlink { to } => (MountOp::Symlink, to, "", 0, ""),
         MountAction::Remount { .. } => (MountOp::Remount, "", "", 0, ""),
-    };
-    let (source, fstype, data) = (c(source)?, c(fstype)?, c(data)?);
-    let (attrs, recursive_attrs, propagation) = match &step.action {
-        MountAction::Filesystem { recursive_attrs, propagation, .. } => {
-            (none, *recursive_attrs, propagation.as_slice())
-        }
-        MountAction::Bind { attrs, recursive_attrs, propagation, .. } => {
-            (*attrs, *recursive_attrs, propagation.as_slice())
-        }
-        MountAction::Symlink { .. } => (none, none, [].as_slice()),
-        MountAction::Remount { attrs } => (*attrs, none, [].as_slice()),
-    };
+    }
+}
+
+/// The attributes to give to the mount itself and to the whole tree, and the propagation.
+fn adornments(action: &MountAction) -> (MountAttrs, MountAttrs, &[Propagation]) {
+    let none = MountAttrs::default();
+    match action {
+        MountAction::Filesystem { recursive_attrs, propagation, .. } => (none, *recursive_attrs, propagation),
+        MountAction::Bind { attrs, recursive_attrs, propagation, .. } => (*attrs, *recursive_attrs, propagation),
+        MountAction::Symlink { .. } => (none, none, &[]),
+        MountAction::Remount { attrs } => (*attrs, none, &[]),
+    }
+}
+
+fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
+    let (op, source, fstype, mut flags, data) = operation(&step.action);
+    let (target, source, fstype, data) = (c(&step.target)?, c(source)?, c(fstype)?, c(data)?);
+    let (attrs, recursive_attrs, propagation) = adornments(&step.action);
     let propagation = Encoded::of(propagation, |propagation, sink| {
         propagation_flags(*propagation).put(sink);
         Ok(())
     })?;
-    let (mut flags, mut attributes_to) = (flags, attributes(attrs));
+    let ((mut attr_set, mut attr_clear), recursive) = (attributes(attrs), attributes(recursive_attrs));
     let copy_up = matches!(&step.action, MountAction::Filesystem { copy_up: true, .. });
     if copy_up && flags & libc::MS_RDONLY != 0 {
         // First the content, then read-only.
         flags &= !libc::MS_RDONLY;
-        attributes_to = (1, 0);
+        (attr_set, attr_clear) = attributes(MountAttrs { set: libc::MS_RDONLY, clear: 0 });
     }
     let or_bind = match &step.action {
         MountAction::Filesystem { or_bind: Some(source), .. } => {
-            attributes_to = attributes(MountAttrs { set: flags, clear: 0 });
+            (attr_set, attr_clear) = attributes(MountAttrs { set: flags, clear: 0 });
             Some(c(source)?)
         }
         _ => None,
     };
-    let recursive_to = attributes(recursive_attrs);
     let mount = wire::Mount {
         op,
         index: step.index as u32,
         source: &source,
-        source_fd: None,
         target: &target,
         fstype: &fstype,
         flags,
@@ -355,10 +358,10 @@ fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
         recursive: matches!(&step.action, MountAction::Bind { recursive: true, .. }),
         // A bind without any flag is the source as it is.
         exact: matches!(&step.action, MountAction::Bind { attrs, .. } if attrs.set | attrs.clear != 0),
-        attr_set: attributes_to.0,
-        attr_clear: attributes_to.1,
-        recursive_set: recursive_to.0,
-        recursive_clear: recursive_to.1,
+        attr_set,
+        attr_clear,
+        recursive_set: recursive.0,
+        recursive_clear: recursive.1,
         propagation: propagation.list(),
         copy_up,
     };

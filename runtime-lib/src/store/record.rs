@@ -7,6 +7,7 @@ use crate::plan::Plan;
 use crate::spec::Hooks;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
@@ -32,13 +33,15 @@ pub(crate) struct Record {
     #[serde(default)]
     pub(crate) hooks: Hooks,
     pub(crate) args: Vec<String>,
+    /// The configuration as it was at create: the bundle may change or go away.
+    pub(crate) config: Box<RawValue>,
 }
 
 /// The newest layout that this version writes and reads.
 pub(crate) const FORMAT: u32 = 1;
 
 impl Record {
-    pub(crate) fn new(plan: &Plan, cgroup: Cgroup) -> Record {
+    pub(crate) fn new(plan: &Plan, cgroup: Cgroup, config: &RawValue) -> Record {
         use crate::spec::NamespaceKind;
         Record {
             format: FORMAT,
@@ -53,6 +56,7 @@ impl Record {
             own_pid_namespace: plan.namespaces.is_new(NamespaceKind::Pid),
             hooks: plan.hooks.clone(),
             args: plan.process.args.clone(),
+            config: config.to_owned(),
         }
     }
 }
