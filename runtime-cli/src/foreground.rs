@@ -9,7 +9,7 @@ use crate::announcement::{Announcement, delete_after};
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::terminal::{End, HostTerminal, Relay};
-use libcorten::{Container, ContainerBuilder, ExitStatus, Force, console};
+use libcorten::{Container, ContainerBuilder, ErrorKind, ExitStatus, Force, console};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_child_subreaper;
@@ -98,7 +98,12 @@ impl Foreground<'_> {
         };
         let deleted = if self.keep { Ok(Vec::new()) } else { container.delete(Force::Yes) };
         // The program's exit code matters more to the caller.
-        for error in deleted.unwrap_or_else(|error| vec![error]) {
+        let deleted = match deleted {
+            // Somebody else deleted it.
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            deleted => deleted.unwrap_or_else(|error| vec![error]),
+        };
+        for error in deleted {
             self.log.error(&format!("{error:#}"));
         }
         Ok(ExitCode::from(u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX)))

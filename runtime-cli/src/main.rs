@@ -21,6 +21,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    libcorten::default_sigchld();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut log = Log::default();
     run(&arguments, &mut log).unwrap_or_else(|failure| report(&failure, &log))

@@ -249,5 +249,7 @@ numbers! {
     CLOSE_RANGE = 436, 436;
     OPENAT2 = 437, 437;
     FACCESSAT2 = 439, 439;
+    FACCESSAT = 269, 48;
+    FCHMOD = 91, 52;
     MOUNT_SETATTR = 442, 442;
 }

@@ -57,6 +57,9 @@ fn copy_entry(from: RawFd, to: RawFd, name: &CStr, depth: usize) -> Result {
             let source = sys::openat(from, name, open::RDONLY | open::NOFOLLOW | open::NONBLOCK)?;
             let copy = sys::openat(to, name, open::WRONLY | open::NOFOLLOW)?;
             copy_bytes(source.0, copy.0)?;
+            sys::fchown(copy.0, stat.uid, stat.gid)?;
+            // Writing and a new owner take the set-user-id bit away.
+            return sys::fchmod(copy.0, mode & 0o7777);
         }
         S_IFLNK => {
             let mut buffer = [0u8; 4096];

@@ -58,6 +58,7 @@ fn become_hook(hook: &Hook<'_>, stdin: RawFd, output: Option<RawFd>, args: &Vect
     }
     let _ = sys::cloexec_range(3, u32::MAX);
     sys::unblock_signals();
+    sys::umask(0o022); // ours is 0
     sys::execve(hook.path, args.as_slice(), env.as_slice());
     sys::exit(127)
 }

@@ -43,7 +43,11 @@ pub fn become_user(program: &Program<'_>) -> Step {
         for (place, group) in groups.chunks_exact_mut(4).zip(program.groups.iter()) {
             place.copy_from_slice(&group.to_ne_bytes());
         }
-        sys::setgroups(groups.get(..program.groups.len() * 4).unwrap_or_default()).during(Op::Groups)?;
+        match sys::setgroups(groups.get(..program.groups.len() * 4).unwrap_or_default()) {
+            // A user namespace further out denies it, user_namespaces(7): then there is nothing to drop either.
+            Err(Errno::EPERM) if program.groups.is_empty() => {}
+            set => set.during(Op::Groups)?,
+        }
     }
     sys::setgid(program.gid).during(Op::Gid)?;
     sys::setuid(program.uid).during(Op::Uid)?;

@@ -116,6 +116,10 @@ fn push_mode(data: &mut PathBuf, mode: u16, more: bool) -> sys::Result {
 
 fn bind(root: Root, mount: &Mount<'_>) -> Step {
     let tree = sys::clone_tree(AT_FDCWD, mount.source, mount.recursive).during(Op::OpenSource)?;
+    if mount.target == c"/proc" && !sys::is_in_procfs(tree.0).during(Op::OpenSource)? {
+        // Something else would answer for the kernel there (CVE-2019-16884).
+        return Err(Fault::new(Op::CheckSource, Errno::EINVAL));
+    }
     let kind = sys::stat(tree.0).during(Op::OpenSource)?.kind();
     let missing = if kind == S_IFDIR { Missing::Directory } else { Missing::File };
     let target = root.ensure(mount.target, missing)?;

@@ -58,8 +58,8 @@ pub fn new_keyring(name: &core::ffi::CStr) -> Step {
         // A kernel without keyrings has nothing to keep apart.
         Err(sys::Errno::ENOSYS) => Ok(()),
         Ok(key) => {
-            // Root of the container, who may not be the possessor, can still search it (runc sets the same).
-            let _ = sys::set_key_permissions(key, 0x3f3f_0000 | 0x0008_0000);
+            // All to the possessor; to other processes of the same user all but writing and changing it, as runc has it.
+            let _ = sys::set_key_permissions(key, 0x3f1b_0000);
             Ok(())
         }
         Err(errno) => Err(Fault::new(Op::Whole, errno)),

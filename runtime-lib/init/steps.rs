@@ -60,7 +60,7 @@ fn enter_namespaces(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> 
         // While /proc is still the host's.
         during(Phase::OomScore, write_oom_score(value))?;
     }
-    if !orders.namespaces.mapped {
+    if !orders.namespaces.hide_late {
         during(Phase::Join, hide())?;
     }
     during(Phase::Join, namespaces::join(&orders.namespaces, link))?;
@@ -68,7 +68,7 @@ fn enter_namespaces(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> 
     // A session of its own, so that the terminal of the caller cannot be written to (TIOCSTI) and ^C does not reach it.
     during(Phase::Fork, sys::setsid().during(Op::Whole))?;
     during(Phase::Mapped, namespaces::become_root(&orders.namespaces, link))?;
-    if orders.namespaces.mapped {
+    if orders.namespaces.hide_late {
         // Only now: an unprivileged launcher could not have written the mappings.
         during(Phase::Mapped, hide())?;
     }
@@ -94,6 +94,8 @@ fn build_root(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
         during(Phase::RuntimeHooks, link.say(Phase::RuntimeHooks, 0))?;
         during(Phase::RuntimeHooks, link.hear(word::HOOKS_DONE))?;
     }
+    // Where hooks find themselves, as with runc; before, it is where the last mount went.
+    during(Phase::CreateContainerHooks, sys::fchdir(root.0).during(Op::Whole))?;
     let state = &orders.hook_state;
     during(Phase::CreateContainerHooks, hooks::run(orders.create_container_hooks, state.creating, state, link))?;
     // Sysctls before the paths below /proc/sys become read-only would not matter: they go through a procfs of our own.

@@ -218,9 +218,18 @@ pub fn fchown(file: RawFd, uid: u32, gid: u32) -> Result {
     call!(FCHOWN, fd(file), uid as usize, gid as usize).map(drop)
 }
 
-/// `faccessat2(2)` for execution, with the effective ids.
+/// `faccessat2(2)` for execution, with the effective ids; `faccessat(2)` where a seccomp filter does not know it, which
+/// is the same once the real ids are those of the program.
 pub fn executable(path: &CStr) -> Result {
-    call!(FACCESSAT2, fd(AT_FDCWD), text(path), 1, 0x200).map(drop)
+    match call!(FACCESSAT2, fd(AT_FDCWD), text(path), 1, 0x200) {
+        Err(Errno::ENOSYS | Errno::EPERM) => call!(FACCESSAT, fd(AT_FDCWD), text(path), 1).map(drop),
+        result => result.map(drop),
+    }
+}
+
+/// `fchmod(2)`.
+pub fn fchmod(file: RawFd, mode: u32) -> Result {
+    call!(FCHMOD, fd(file), mode as usize).map(drop)
 }
 
 /// `struct statx`, up to the fields that are used.

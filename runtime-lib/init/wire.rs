@@ -259,6 +259,8 @@ wire_struct! {
         fork: Option<u64>,
         /// Whether the launcher writes id mappings for the forked child.
         mapped: bool,
+        /// Whether to stay dumpable until the mappings are written.
+        hide_late: bool,
         /// Whether to become user and group 0 of the user namespace.
         become_root: bool,
         /// Whether the network namespace is new.

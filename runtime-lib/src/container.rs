@@ -316,7 +316,7 @@ impl Container {
     pub fn load(root: impl AsRef<Path>, id: &str) -> Result<Container> {
         let entry = Entry::find(root.as_ref(), &ContainerId::new(id)?)?;
         let record = entry.record()?;
-        let now = entry.now(record.as_ref())?;
+        let now = entry.now(record.as_ref(), None)?;
         let pid = (now.pid != 0).then_some(now.pid);
         Ok(Container { entry, pid, pidfd: now.pidfd, record: None, reaped: false })
     }
@@ -357,9 +357,9 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::WrongStatus`] unless it is created; the error of `execve(2)`; a failed hook.
     pub fn start(&mut self) -> Result<()> {
-        let (_lock, record) = self.lock()?;
+        let (lock, record) = self.lock()?;
         let Some(fifo) = self.entry.open_start()? else {
-            let message = match self.entry.now(Some(&record))?.status {
+            let message = match self.entry.now(Some(&record), Some(&lock))?.status {
                 Status::Stopped => "cannot start a container that has stopped",
                 _ => "cannot start an already running container",
             };
@@ -424,7 +424,11 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it runs and force is not given.
     pub fn delete(mut self, force: Force) -> Result<Vec<Error>> {
-        let _lock = self.entry.lock()?;
+        let lock = match force {
+            Force::No => self.entry.lock()?,
+            Force::Yes => self.lock_by_force()?,
+        };
+        self.must_be_current()?;
         let made_here = self.record.is_some();
         let record = match self.record.take() {
             Some(record) => Some(record),
@@ -436,7 +440,7 @@ impl Container {
             return Ok(Vec::new());
         };
         if !self.reaped {
-            self.end_first(&record, force)?;
+            self.end_first(&record, force, &lock)?;
             if let (true, Some(pidfd)) = (made_here, &self.pidfd) {
                 // Our child, which nobody can wait for once this handle is gone. It has ended, so this does not block.
                 let _ = pidfd::wait(pidfd);
@@ -452,8 +456,8 @@ impl Container {
     }
 
     /// Makes sure that the first process has ended.
-    fn end_first(&self, record: &Record, force: Force) -> Result<()> {
-        let now = self.entry.now(Some(record))?;
+    fn end_first(&self, record: &Record, force: Force, lock: &Lock) -> Result<()> {
+        let now = self.entry.now(Some(record), Some(lock))?;
         match (now.status, force) {
             (Status::Stopped, _) | (Status::Created, _) | (_, Force::Yes) => {}
             (status, Force::No) => {
@@ -474,9 +478,33 @@ impl Container {
 
     fn lock(&self) -> Result<(Lock, Record)> {
         let lock = self.entry.lock()?;
+        self.must_be_current()?;
         let gone = || Error::new(ErrorKind::NotFound, "container does not exist");
         let record = self.entry.record()?.ok_or_else(gone)?;
         Ok((lock, record))
+    }
+
+    /// While this handle waited for the lock the container may have been deleted, and its id be another's by now.
+    fn must_be_current(&self) -> Result<()> {
+        if self.entry.is_current() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::NotFound, "container does not exist"))
+    }
+
+    /// Takes the lock; from a create or start that is under way by killing what it waits for. A hook that it runs outside
+    /// is not ours to kill: the wait for it is bounded.
+    fn lock_by_force(&self) -> Result<Lock> {
+        for _ in 0..1000 {
+            if let Some(lock) = self.entry.try_lock()? {
+                return Ok(lock);
+            }
+            if let Some(pidfd) = self.entry.early_init()?.map(|init| init.open()).transpose()?.flatten() {
+                let _ = pidfd::signal(&pidfd, libc::SIGKILL);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Err(Error::new(ErrorKind::WrongStatus, "another command works on the container and does not end"))
     }
 
     /// The pid of the container's first process in the caller's pid namespace, `None` if it had ended already when the

@@ -52,4 +52,4 @@ pub use launch::wire;
 pub use plan::Plan;
 pub use store::{State, Status, default_state_root};
 #[doc(hidden)]
-pub use sys::child::next_zombie;
+pub use sys::child::{default_sigchld, next_zombie};

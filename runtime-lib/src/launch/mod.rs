@@ -130,7 +130,9 @@ impl Session<'_> {
     /// If the init has failed by itself, its report is the cause of `error`, such as that of joining a process that has
     /// ended.
     fn first_cause(&mut self, error: Error) -> Error {
-        let ended = self.child.as_ref().is_some_and(|child| pidfd::has_ended(&child.pidfd));
+        // The kernel may not find a process any more that is still about to end.
+        let patience = if error.errno() == Some(libc::ESRCH) { 100 } else { 0 };
+        let ended = self.child.as_ref().is_some_and(|child| pidfd::ends_within(&child.pidfd, patience));
         match if ended { self.hear() } else { Ok(None) } {
             Ok(Some(report)) if report.errno != 0 => self.failure(&report),
             _ => error,
@@ -161,8 +163,12 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
     let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
     let into = made.cgroup().clone_fd()?;
-    let hand_offs =
-        orders::HandOffs { cgroup_wait: into.is_none() && plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup) };
+    let new_cgroup = plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup);
+    let hand_offs = orders::HandOffs {
+        // Hooks of the init must not run outside of the cgroups either.
+        cgroup_wait: into.is_none() && (new_cgroup || !plan.hooks.create_container.is_empty()),
+        unprivileged: !privileged,
+    };
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
     let child = start_init(plan, &inner, into.as_ref().map(AsFd::as_fd))?;
     drop(inner);
@@ -383,9 +389,17 @@ fn follow_fork(session: &mut Session<'_>) -> Result<()> {
     let report = session.reached(Phase::Fork)?;
     let pid = i32::try_from(report.detail).map_err(|_| Error::new(ErrorKind::Internal, "the init sent no pid"))?;
     // It is not reaped before we do: the pid is nobody else's.
-    let pidfd = pidfd::open(pid).map_err(|errno| Error::os("open the init's child", errno))?;
+    let pidfd = pidfd::open(pid).map_err(|errno| {
+        let _ = crate::sys::kill::kill(pid, libc::SIGKILL);
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
+        Error::os("open the init's child", errno)
+    })?;
     if let Some(first) = session.child.replace(Child { pid, pidfd }) {
-        pidfd::wait(&first.pidfd).map_err(|errno| Error::os("wait for the init", errno))?;
+        match pidfd::wait(&first.pidfd) {
+            // A caller that ignores SIGCHLD has no zombies.
+            Ok(_) | Err(Errno::ECHILD) => {}
+            Err(errno) => return Err(Error::os("wait for the init", errno)),
+        }
     }
     Ok(())
 }

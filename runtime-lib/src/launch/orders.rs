@@ -41,6 +41,8 @@ pub(super) struct Places {
 pub(super) struct HandOffs {
     /// The launcher joins the cgroups while the init works, and says when that is done.
     pub(super) cgroup_wait: bool,
+    /// The launcher is not root: it can write id mappings only of a process that is dumpable.
+    pub(super) unprivileged: bool,
 }
 
 impl Sink for Vec<u8> {
@@ -226,6 +228,7 @@ fn namespaces<'a>(plan: &Plan, lists: &'a Lists, hand_offs: &HandOffs) -> wire::
         join: lists.join.list(),
         fork: namespaces.fork.then(|| new_flags(plan)),
         mapped: namespaces.is_new(NamespaceKind::User),
+        hide_late: namespaces.is_new(NamespaceKind::User) && hand_offs.unprivileged,
         become_root: namespaces.has_user_namespace(),
         network: namespaces.is_new(NamespaceKind::Network),
         cgroup: namespaces.is_new(NamespaceKind::Cgroup),

@@ -20,7 +20,7 @@ fn sample() -> Vec<u8> {
     let host = Host { cgroups: HostCgroups { v1: vec![], v2: Some(v2) }, euid: 0 };
     let plan = plan::lower(&bundle, &ContainerId::new("sample").unwrap(), &host, &Choices::default()).unwrap();
     let places = Places { join: vec![0], console: Some(1), preserved: vec![2, 3], fifo: Some(4), ..Places::default() };
-    encode(&plan, &places, &HandOffs { cgroup_wait: true }).unwrap().split_off(PREFIX)
+    encode(&plan, &places, &HandOffs { cgroup_wait: true, unprivileged: true }).unwrap().split_off(PREFIX)
 }
 
 fn decode(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {

@@ -32,12 +32,14 @@ const START: &str = "start.fifo";
 /// Where the init reports what fails after create has returned.
 const REPORT: &str = "report";
 /// Everything that may be in a container's directory.
-const FILES: [&str; 6] = [RECORD, "record.json.tmp", INIT, "init.json.tmp", START, REPORT];
+/// The record goes last: as long as it is there, a delete that was cut off can be done again.
+const FILES: [&str; 6] = [INIT, "init.json.tmp", START, REPORT, "record.json.tmp", RECORD];
 
 /// A state file is never this large.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// `/run/corten` for root, `$XDG_RUNTIME_DIR/corten` for others (`/tmp/corten-UID` without that variable).
+/// `/run/corten` for root, `$XDG_RUNTIME_DIR/corten` for others (`/run/user/UID/corten` without that variable: never a
+/// place that somebody else could make first, for a record tells what to run and whom to kill).
 pub fn default_state_root() -> PathBuf {
     let euid = nix::unistd::geteuid();
     if euid.is_root() {
@@ -45,7 +47,7 @@ pub fn default_state_root() -> PathBuf {
     }
     match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) => Path::new(&dir).join("corten"),
-        None => PathBuf::from(format!("/tmp/corten-{euid}")),
+        None => PathBuf::from(format!("/run/user/{euid}/corten")),
     }
 }
 
@@ -95,7 +97,13 @@ impl Entry {
         // Who made the directory waits: a state command may be asking for the lock just now.
         let lock = if made.is_ok() { Some(entry.lock()?) } else { entry.try_lock()? }.ok_or_else(exists)?;
         // Ours, or left without a record by a create that was killed. Or deleted since it was opened.
-        if entry.has(RECORD) || !entry.is_current() { Err(exists()) } else { Ok((entry, lock)) }
+        if entry.has(RECORD) || !entry.is_current() {
+            return Err(exists());
+        }
+        if made.is_err() {
+            entry.remove_files()?;
+        }
+        Ok((entry, lock))
     }
 
     /// Finds `id` below `root`.
@@ -125,8 +133,11 @@ impl Entry {
         Ok(ids)
     }
 
-    fn try_lock(&self) -> Result<Option<Lock>> {
-        let dir = self.dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
+    /// Takes the lock if nobody has it. The directory is opened anew: a duplicate would share the lock of this handle, and
+    /// release it when dropped.
+    pub(crate) fn try_lock(&self) -> Result<Option<Lock>> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = openat(&self.dir, ".", flags, Mode::empty()).map_err(os("open", &self.path))?;
         match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Some(Lock(lock))),
             Err((_, Errno::EWOULDBLOCK)) => Ok(None),
@@ -151,8 +162,9 @@ impl Entry {
         self.try_lock().map(|lock| lock.is_none())
     }
 
-    /// Whether the directory still stands under its name.
-    fn is_current(&self) -> bool {
+    /// Whether the directory still stands under its name: it may have been deleted, and the id used again, while this
+    /// handle waited for the lock.
+    pub(crate) fn is_current(&self) -> bool {
         use std::os::unix::fs::MetadataExt;
         let opened = nix::sys::stat::fstat(&self.dir);
         let named = std::fs::symlink_metadata(&self.path);
@@ -219,6 +231,14 @@ impl Entry {
         self.read(RECORD)
     }
 
+    /// The first process as far as it is known while the container is being created.
+    pub(crate) fn early_init(&self) -> Result<Option<InitProcess>> {
+        match self.read(INIT)? {
+            Some(init) => Ok(Some(init)),
+            None => Ok(self.read("init.json.tmp").unwrap_or_default()),
+        }
+    }
+
     /// The first process, once it was ready.
     pub(crate) fn init(&self) -> Result<Option<InitProcess>> {
         self.read(INIT)
@@ -258,14 +278,19 @@ impl Entry {
         read.map_err(|error| Error::os(format!("read {}", path.display()), error)).map(|_| text)
     }
 
-    /// Removes the directory; nothing of the container is left then.
-    pub(crate) fn remove(&self) -> Result<()> {
+    fn remove_files(&self) -> Result<()> {
         for name in FILES {
             match unlinkat(&self.dir, name, UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => return Err(os("remove", &self.path.join(name))(errno)),
             }
         }
+        Ok(())
+    }
+
+    /// Removes the directory; nothing of the container is left then.
+    pub(crate) fn remove(&self) -> Result<()> {
+        self.remove_files()?;
         match unlinkat(nix::fcntl::AT_FDCWD, &self.path, UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(os("remove", &self.path)(errno)),

@@ -1,6 +1,6 @@
 //! A container's state as commands print it.
 
-use super::{Entry, Record};
+use super::{Entry, Lock, Record};
 use crate::error::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -67,13 +67,14 @@ pub(crate) struct Now {
 }
 
 impl Entry {
-    /// Asks the kernel for the container's status.
-    pub(crate) fn now(&self, record: Option<&Record>) -> Result<Now> {
+    /// Asks the kernel for the container's status; `held` is the lock, if the caller holds it.
+    pub(crate) fn now(&self, record: Option<&Record>, held: Option<&Lock>) -> Result<Now> {
         let (init, record) = match (self.init()?, record) {
             (Some(init), Some(record)) => (init, record),
             // No first process yet: somebody is at work, or was killed at it.
             _ => {
-                let status = if self.is_locked()? { Status::Creating } else { Status::Stopped };
+                let at_work = held.is_none() && self.is_locked()?;
+                let status = if at_work { Status::Creating } else { Status::Stopped };
                 return Ok(Now { status, pid: 0, pidfd: None });
             }
         };
@@ -93,7 +94,7 @@ impl Entry {
     /// The state to print.
     pub(crate) fn state(&self) -> Result<State> {
         let record = self.record()?;
-        let now = self.now(record.as_ref())?;
+        let now = self.now(record.as_ref(), None)?;
         let Some(record) = record else {
             let text = format!("container {} is being created, or its creation was cut off", self.id());
             return Err(Error::new(ErrorKind::NotFound, text).hint("delete --force removes what is left"));

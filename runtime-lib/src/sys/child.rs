@@ -3,6 +3,13 @@
 use std::io;
 use std::mem::MaybeUninit;
 
+/// Gives `SIGCHLD` its default action. A parent that ignores it hands that on through `execve(2)`, and the kernel then
+/// keeps no zombies to wait for. For the command, which owns its process; the library leaves signals alone.
+pub fn default_sigchld() {
+    // SAFETY: SIG_DFL installs no handler, so no code of ours runs in signal context.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// The pid of a child of this process that has ended and is not reaped yet, `None` if there is none. It stays
 /// unreaped: whoever owns it can still wait for it.
 ///

@@ -18,10 +18,10 @@ pub(crate) fn signal(pidfd: &OwnedFd, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0) }).map(drop)
 }
 
-/// Whether the process has ended (it may not be reaped yet).
-pub(crate) fn has_ended(pidfd: &OwnedFd) -> bool {
+/// Whether the process ends within so many milliseconds (it may not be reaped yet).
+pub(crate) fn ends_within(pidfd: &OwnedFd, milliseconds: u8) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    matches!(poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO), Ok(1))
+    matches!(poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds)), Ok(1))
 }
 
 /// How a child ended.
