@@ -107,3 +107,15 @@ fn the_runtime_cannot_be_opened_for_writing_from_inside() {
         assert!(!output.stdout().contains("reached"), "{output}");
     });
 }
+
+/// Something else on /proc would answer for the kernel.
+#[test]
+fn only_a_procfs_can_be_bound_on_proc() {
+    once(|t| {
+        let fake = t.new_directory();
+        let bundle = t.bundle().args(&["true"]).bind(&fake, "/proc", &["rbind"]);
+        t.container(bundle).command("run").fails(1);
+        let bundle = t.bundle().sh("head -n 1 /proc/meminfo | cut -d: -f1").bind("/proc", "/proc", &["rbind"]);
+        assert_eq!(t.output_of(bundle), "MemTotal\n");
+    });
+}

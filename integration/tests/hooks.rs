@@ -249,3 +249,32 @@ fn a_hook_that_does_not_read_its_input_is_no_failure() {
         t.output_of(t.bundle().set("/hooks/createRuntime", json!([closes])).args(&["true"]));
     });
 }
+
+/// The init works with a umask of 0 and moves about: hooks must not notice.
+#[test]
+fn create_container_hooks_have_a_usual_umask_and_run_in_the_rootfs() {
+    once(|t| {
+        let (bundle, log) = with_log(t);
+        let file = log.join("seen");
+        let script = format!("{{ umask; pwd; }} > {}", file.display());
+        let bundle = bundle.add("/hooks/createContainer", hook(&script)).args(&["true"]);
+        let rootfs = bundle.rootfs("/").canonicalize().unwrap();
+        t.container(bundle).command("run").ok();
+        assert_eq!(lines(&file), ["0022", rootfs.to_str().unwrap()]);
+    });
+}
+
+#[test]
+fn create_container_hooks_run_in_the_containers_cgroup() {
+    once(|t| {
+        for _ in 0..5 {
+            let (bundle, log) = with_log(t);
+            let file = log.join("cgroups");
+            let script = format!("cat /proc/self/cgroup > {}", file.display());
+            let bundle = bundle.add("/hooks/createContainer", hook(&script)).args(&["true"]);
+            t.container(bundle).command("run").ok();
+            let outside: Vec<String> = lines(&file).into_iter().filter(|line| !line.contains("corten-test-")).collect();
+            assert!(outside.is_empty() && !lines(&file).is_empty(), "{outside:?}");
+        }
+    });
+}

@@ -294,3 +294,12 @@ fn relative_sources_are_relative_to_the_bundle() {
         assert_eq!(t.output_of(bundle), "beside the rootfs\n");
     });
 }
+
+#[test]
+fn a_copied_up_file_keeps_its_set_user_id_bit() {
+    once(|t| {
+        let bundle = t.bundle().file("/data/tool", "#!/bin/sh\n", 0o4755);
+        let bundle = bundle.mount("/data", "tmpfs", "tmpfs", &["tmpcopyup"]);
+        assert_eq!(t.output_of(bundle.sh("stat -c %a /data/tool")), "4755\n");
+    });
+}

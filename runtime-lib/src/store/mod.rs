@@ -303,3 +303,44 @@ fn make_root(root: &Path) -> Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(root);
     made.map_err(|error| Error::os(format!("create {}", root.display()), error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(root: &Path) -> (Entry, Lock) {
+        Entry::claim(root, &ContainerId::new("one").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_probe_neither_gets_nor_releases_a_lock_that_is_held() {
+        let root = tempfile::tempdir().unwrap();
+        let (entry, lock) = entry(root.path());
+        assert!(entry.is_locked().unwrap());
+        assert!(entry.is_locked().unwrap(), "the first probe has released it");
+        drop(lock);
+        assert!(!entry.is_locked().unwrap());
+    }
+
+    #[test]
+    fn a_handle_knows_that_its_container_was_deleted_and_made_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, lock) = entry(root.path());
+        assert!(old.is_current());
+        old.remove().unwrap();
+        drop(lock);
+        assert!(!old.is_current());
+        let (new, _lock) = entry(root.path());
+        assert!(new.is_current() && !old.is_current());
+    }
+
+    #[test]
+    fn what_a_cut_off_delete_left_is_taken_over_clean() {
+        let root = tempfile::tempdir().unwrap();
+        let (entry, lock) = entry(root.path());
+        drop(entry.make_start().unwrap());
+        drop(lock);
+        let (again, _lock) = Entry::claim(root.path(), entry.id()).unwrap();
+        again.make_start().unwrap();
+    }
+}
