@@ -51,12 +51,12 @@ fn run_one(hook: &Hook<'_>, before: &[u8], state: &HookState<'_>, link: &Link) -
 
 /// The child. The exit code 127 stands for a program that could not be executed, as in shells.
 fn become_hook(hook: &Hook<'_>, stdin: RawFd, output: Option<RawFd>, args: &Vector, env: &Vector) -> ! {
-    let _ = sys::dup_to(stdin, 0);
-    if let Some(output) = output {
-        let _ = sys::dup_to(output, 1);
-        let _ = sys::dup_to(output, 2);
+    let placed = sys::dup_to(stdin, 0)
+        .and_then(|()| output.map_or(Ok(()), |output| sys::dup_to(output, 1).and_then(|()| sys::dup_to(output, 2))))
+        .and_then(|()| sys::cloexec_range(3, u32::MAX));
+    if placed.is_err() {
+        sys::exit(127); // rather than with descriptors that are not meant for it
     }
-    let _ = sys::cloexec_range(3, u32::MAX);
     sys::unblock_signals();
     sys::umask(0o022); // ours is 0
     sys::execve(hook.path, args.as_slice(), env.as_slice());

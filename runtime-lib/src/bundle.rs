@@ -13,6 +13,12 @@ use std::path::{Path, PathBuf};
 const CONFIG_LIMIT: u64 = 16 << 20;
 
 /// A bundle directory with its configuration, loaded and validated.
+///
+/// ```
+/// let config = r#"{"ociVersion": "1.3.0", "root": {"path": "rootfs"}, "process": {"cwd": "/", "args": []}}"#;
+/// let error = libcorten::Bundle::with_config("/bundle", config).unwrap_err();
+/// assert_eq!(error.location(), Some("process.args"));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Bundle {
     path: PathBuf,

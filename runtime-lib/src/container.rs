@@ -15,6 +15,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// A container that exists: created, running or stopped.
+///
+/// ```no_run
+/// use libcorten::{Container, Force};
+///
+/// # fn main() -> libcorten::Result<()> {
+/// let container = Container::load("/run/corten", "web")?;
+/// println!("{:?} {}", container.pid(), container.state()?.status);
+/// container.kill(15)?;
+/// container.delete(Force::Yes)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Container {
     entry: Entry,
@@ -27,6 +39,17 @@ pub struct Container {
 }
 
 /// What a container is to be made from; see [`Container::builder`].
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let output = std::fs::File::create("/tmp/output")?;
+/// let builder = libcorten::Container::builder("job-1")?.bundle("/path/to/bundle").stdout(output.into());
+/// print!("{}", builder.plan()?); // what it would do
+/// let exit = builder.run()?.wait()?;
+/// # let _ = exit;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ContainerBuilder {
     id: ContainerId,
