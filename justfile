@@ -69,3 +69,15 @@ loop COUNT="1000": build
         timeout 10 "$corten" --root "$bundle/state" run --bundle "$bundle" "loop-$$-$n" || { echo "run $n: exit code $?"; exit 1; }
     done
     echo "{{COUNT}} runs"
+
+# licences, bans, sources of the dependencies, and advisories where their database can be fetched (cargo install cargo-deny)
+deny *CHECKS="licenses bans sources":
+    cargo deny check {{CHECKS}}
+
+# what the release program is made of, as CycloneDX JSON
+sbom:
+    @tools/sbom.py
+
+# builds the release program in two folders and compares it byte by byte
+reproducible:
+    tools/reproducible.sh
