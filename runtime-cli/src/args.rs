@@ -130,9 +130,18 @@ fn base(name: &'static str, about: &'static str) -> Command {
 fn verb_command(verb: &Verb) -> Command {
     let operands = Arg::new("operands").num_args(0..).hide(true).allow_negative_numbers(true);
     let space = if verb.operands.is_empty() { "" } else { " " };
-    (verb.options)(base(verb.name, verb.about))
-        .override_usage(format!("corten {} [OPTIONS]{space}{}", verb.name, verb.operands))
-        .arg(operands)
+    let command = (verb.options)(base(verb.name, verb.about))
+        .override_usage(format!("corten {} [OPTIONS]{space}{}", verb.name, verb.operands));
+    if ends_with_a_command(&command) { command } else { command.arg(operands) }
+}
+
+/// The operands of a verb that runs a command: nothing behind the first is an option of ours.
+pub(crate) fn command_operands() -> Arg {
+    Arg::new("operands").num_args(0..).hide(true).allow_hyphen_values(true).trailing_var_arg(true)
+}
+
+fn ends_with_a_command(command: &Command) -> bool {
+    command.get_arguments().any(|arg| arg.is_trailing_var_arg_set())
 }
 
 /// Reads the global options.
@@ -260,12 +269,16 @@ fn parse(
 fn go_style(command: &Command, arguments: &[OsString]) -> Result<Vec<OsString>, String> {
     let mut output = Vec::with_capacity(arguments.len());
     let mut words = arguments.iter();
-    for word in words.by_ref() {
+    while let Some(word) = words.next() {
         if word == "--" {
             output.push(word.clone());
             break;
         }
         let text = word.to_str().filter(|text| text.starts_with('-'));
+        if text.is_none() && ends_with_a_command(command) {
+            output.push(word.clone());
+            break;
+        }
         let Some((text, name)) = text.and_then(|text| Some((text, std::str::from_utf8(option_name(word)?).ok()?)))
         else {
             output.push(word.clone());
@@ -284,7 +297,13 @@ fn go_style(command: &Command, arguments: &[OsString]) -> Result<Vec<OsString>, 
                 Some(false) => {}
                 None => return Err(format!("invalid boolean value {value:?} for -{name}: parse error")),
             },
-            _ => output.push(format!("{dashes}{}", text.trim_start_matches('-')).into()),
+            attached => {
+                output.push(format!("{dashes}{}", text.trim_start_matches('-')).into());
+                let takes_value = !matches!(known.get_action(), ArgAction::SetTrue);
+                if takes_value && attached.is_none() {
+                    output.extend(words.next().cloned());
+                }
+            }
         }
     }
     output.extend(words.cloned());

@@ -6,7 +6,10 @@ mod delete;
 mod kill;
 mod list;
 mod new_container;
+mod pause;
 mod plan;
+mod ps;
+mod resume;
 mod run;
 mod spec;
 mod start;
@@ -43,7 +46,10 @@ pub(crate) const VERBS: &[Verb] = &[
     delete::VERB,
     kill::VERB,
     list::VERB,
+    pause::VERB,
     plan::VERB,
+    ps::VERB,
+    resume::VERB,
     run::VERB,
     spec::VERB,
     start::VERB,
