@@ -47,6 +47,18 @@ ci:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --package libcorten
 
+# the manual pages, below target/man/man8
+man:
+    #!/bin/sh
+    set -eu
+    cargo build --release
+    mkdir -p target/man/man8
+    target/release/corten man > target/man/man8/corten.8
+    for verb in $(target/release/corten man | sed -n 's/^\\fBcorten\\-\(.*\)\\fR(8)$/\1/p'); do
+        target/release/corten man "$verb" > "target/man/man8/corten-$verb.8"
+    done
+    ls target/man/man8
+
 # corten against the floor, runc and crun, in ratios (root)
 bench *ARGS:
     cargo run --release --package corten-benches --bin bench -- {{ARGS}}

@@ -1,6 +1,8 @@
 //! The verbs: one small file each.
 
 mod check;
+pub(crate) mod checkpoint;
+mod completion;
 mod create;
 mod delete;
 mod kill;
@@ -39,11 +41,15 @@ pub(crate) struct Verb {
 /// All verbs, in the order of the help.
 pub(crate) const VERBS: &[Verb] = &[
     check::VERB,
+    checkpoint::CHECKPOINT,
+    completion::COMPLETION,
     create::VERB,
     delete::VERB,
     kill::VERB,
     list::VERB,
+    completion::MAN,
     plan::VERB,
+    checkpoint::RESTORE,
     run::VERB,
     spec::VERB,
     start::VERB,
