@@ -1,7 +1,7 @@
 //! Completions and manual pages: what the shells and man(1) make of them.
 
 use corten_integration::{Runtime, Sandbox, once, skip};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 macro_rules! corten_only {
@@ -24,7 +24,7 @@ fn text(t: &Sandbox, verb: &str, operands: &[&str]) -> (String, PathBuf) {
 }
 
 /// What bash proposes for a line whose last word is at the cursor; words are separated by `|`.
-fn proposals(t: &Sandbox, script: &PathBuf, line: &str) -> Vec<String> {
+fn proposals(t: &Sandbox, script: &Path, line: &str) -> Vec<String> {
     let program = Runtime::Corten.program();
     let complete = r#"source "$1"; program=$2; IFS='|' read -ra words <<<"$3"; [[ $3 != *'|' ]] || words+=('')
         COMP_WORDS=("$program" "${words[@]}"); COMP_CWORD=${#words[@]}; COMPREPLY=(); _corten; printf '%s\n' "${COMPREPLY[@]}""#;
@@ -71,7 +71,7 @@ fn bash_completes_verbs_options_values_and_ids() {
     });
 }
 
-fn checked(program: &str, arguments: &[&str], file: &PathBuf) -> Option<Output> {
+fn checked(program: &str, arguments: &[&str], file: &Path) -> Option<Output> {
     if !is_installed(program) {
         eprintln!("not checked: {program} is not installed");
         return None;
