@@ -130,9 +130,18 @@ fn base(name: &'static str, about: &'static str) -> Command {
 pub(crate) fn verb_command(verb: &Verb) -> Command {
     let operands = Arg::new("operands").num_args(0..).hide(true).allow_negative_numbers(true);
     let space = if verb.operands.is_empty() { "" } else { " " };
-    (verb.options)(base(verb.name, verb.about))
-        .override_usage(format!("corten {} [OPTIONS]{space}{}", verb.name, verb.operands))
-        .arg(operands)
+    let command = (verb.options)(base(verb.name, verb.about))
+        .override_usage(format!("corten {} [OPTIONS]{space}{}", verb.name, verb.operands));
+    if ends_with_a_command(&command) { command } else { command.arg(operands) }
+}
+
+/// The operands of a verb that runs a command: nothing behind the first is an option of ours.
+pub(crate) fn command_operands() -> Arg {
+    Arg::new("operands").num_args(0..).hide(true).allow_hyphen_values(true).trailing_var_arg(true)
+}
+
+fn ends_with_a_command(command: &Command) -> bool {
+    command.get_arguments().any(|arg| arg.is_trailing_var_arg_set())
 }
 
 /// Reads the global options.
@@ -266,6 +275,10 @@ fn go_style(command: &Command, arguments: &[OsString]) -> Result<Vec<OsString>, 
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         if word == "--" {
+            output.push((word.clone(), None));
+            break;
+        }
+        if ends_with_a_command(command) && !word.as_encoded_bytes().starts_with(b"-") {
             output.push((word.clone(), None));
             break;
         }

@@ -1,5 +1,7 @@
 //! The facade: a container's verbs, each a recipe over the modules that do the work.
 
+mod control;
+
 use crate::cgroup::{Cgroup, Made};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
@@ -397,12 +399,13 @@ impl Container {
         })
     }
 
-    /// Sends `signal` to the container's first process.
+    /// Sends `signal` to the container's first process. `SIGKILL` lets a paused container run, so that it ends.
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it is stopped (`container not running`).
     pub fn kill(&self, signal: i32) -> Result<()> {
-        self.signal_first(signal)
+        self.signal_first(signal)?;
+        if signal == libc::SIGKILL { self.thaw_killed() } else { Ok(()) }
     }
 
     fn signal_first(&self, signal: i32) -> Result<()> {
@@ -488,12 +491,14 @@ impl Container {
                 return Err(Error::new(ErrorKind::WrongStatus, message));
             }
         }
-        if now.status == Status::Paused {
-            // A frozen process does not see the signal.
-            record.cgroup.kill(libc::SIGKILL)?;
-        }
         match &now.pidfd {
-            Some(pidfd) => end(pidfd),
+            Some(pidfd) => {
+                if pidfd::signal(pidfd, libc::SIGKILL).is_ok() {
+                    // Of version 1 a frozen process does not see the signal, nor one that a pause, killed half-way, left so.
+                    record.cgroup.thaw_if_freezing()?;
+                }
+                end(pidfd)
+            }
             // Its create was killed before the process was recorded: the cgroup knows it.
             None => record.cgroup.kill(libc::SIGKILL),
         }
@@ -524,6 +529,8 @@ impl Container {
             }
             if let Some(pidfd) = self.entry.early_init()?.map(|init| init.open()).transpose()?.flatten() {
                 let _ = pidfd::signal(&pidfd, libc::SIGKILL);
+                // It may be a pause that is at work.
+                let _ = self.thaw_killed();
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }

@@ -8,7 +8,10 @@ mod delete;
 mod kill;
 mod list;
 mod new_container;
+mod pause;
 mod plan;
+mod ps;
+mod resume;
 mod run;
 mod spec;
 mod start;
@@ -48,8 +51,11 @@ pub(crate) const VERBS: &[Verb] = &[
     kill::VERB,
     list::VERB,
     completion::MAN,
+    pause::VERB,
     plan::VERB,
+    ps::VERB,
     checkpoint::RESTORE,
+    resume::VERB,
     run::VERB,
     spec::VERB,
     start::VERB,

@@ -33,32 +33,29 @@ impl Cgroup {
         self.freezer().map_or(Ok(false), |freezer| freezer.is_frozen())
     }
 
+    /// Whether the container was asked to freeze, whether or not its processes have come to a stop: also what a freeze
+    /// that was killed half-way has left. A cgroup that is gone, or cannot freeze, was not.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn is_freezing(&self) -> Result<bool> {
+        self.freezer().map_or(Ok(false), |freezer| freezer.is_asked())
+    }
+
     /// Stops all processes and waits until they have stopped, up to ten seconds; if they have not, they run on.
     ///
     /// # Errors
-    /// The kernel refuses, or a process does not stop in time. [`ErrorKind::Unsupported`] without a freezer.
+    /// The kernel refuses, a process does not stop in time, or somebody thawed it meanwhile
+    /// ([`ErrorKind::WrongStatus`]). [`ErrorKind::Unsupported`] without a freezer.
     pub fn freeze(&self) -> Result<()> {
         self.freeze_within(PATIENCE)
     }
 
+    /// Whatever the fault, nothing stays frozen.
     fn freeze_within(&self, patience: Duration) -> Result<()> {
         let freezer = self.freezer_or_fault()?;
         freezer.ask(true)?;
-        let deadline = Instant::now() + patience;
-        let mut pause = FIRST_PAUSE;
-        while !freezer.has_stopped()? {
-            if Instant::now() >= deadline {
-                let _ = freezer.ask(false);
-                return Err(Error::os(format!("freeze {}", freezer.directory().display()), Errno::ETIMEDOUT));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            if let Freezer::V1(_) = freezer {
-                // Version 1 can stay half frozen when processes fork meanwhile, until it is asked again.
-                freezer.ask(true)?;
-            }
-        }
-        Ok(())
+        freezer.wait_until_stopped(patience).inspect_err(|_| drop(freezer.ask(false)))
     }
 
     /// Lets all processes run.
@@ -96,6 +93,14 @@ impl Cgroup {
         if signal == libc::SIGKILL && left { kill_rest(&directory) } else { Ok(()) }
     }
 
+    /// Lets all processes run if they were asked to stop; a cgroup that is gone has none.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn thaw_if_freezing(&self) -> Result<()> {
+        if self.is_freezing()? { self.thaw_if_there() } else { Ok(()) }
+    }
+
     fn thaw_if_there(&self) -> Result<()> {
         match self.freezer().map(|freezer| freezer.ask(false)) {
             Some(Err(error)) if error.errno() != Some(Errno::ENOENT as i32) => Err(error),
@@ -128,6 +133,35 @@ impl Freezer {
         };
         let path = self.directory().join(file);
         files::write(&path, value).map_err(|e| Error::os(format!("write {value} to {}", path.display()), e))
+    }
+
+    /// A kill thaws what it kills: to ask again would keep the killed from ending.
+    fn wait_until_stopped(&self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        let mut pause = FIRST_PAUSE;
+        while !self.has_stopped()? {
+            if !self.is_asked()? {
+                let text = format!("{} was thawed by somebody else while it froze", self.directory().display());
+                return Err(Error::new(ErrorKind::WrongStatus, text));
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::os(format!("freeze {}", self.directory().display()), Errno::ETIMEDOUT));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            if pause == LONGEST_PAUSE && matches!(self, Freezer::V1(_)) && self.is_asked()? {
+                // Version 1 can stay half frozen when processes fork meanwhile, until it is asked again.
+                self.ask(true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_asked(&self) -> Result<bool> {
+        match self {
+            Freezer::V1(_) => self.says("freezer.self_freezing", "1"),
+            Freezer::V2(_) => self.says("cgroup.freeze", "1"),
+        }
     }
 
     fn is_frozen(&self) -> Result<bool> {

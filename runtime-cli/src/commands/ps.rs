@@ -1,0 +1,85 @@
+//! `corten ps`
+
+use super::{Context, Verb, print};
+use crate::args::{command_operands, option, text};
+use crate::failure::Failure;
+use std::process::{Command, ExitCode};
+
+pub(super) const VERB: Verb = Verb {
+    name: "ps",
+    about: "list the processes of a container",
+    operands: "CONTAINER-ID [PS-OPTION...]",
+    count: 1..=usize::MAX,
+    options: |command| {
+        command
+            .arg(option("format", "FORMAT", "table or json [default: table]").short('f').default_value("table"))
+            .arg(command_operands())
+    },
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
+    let pids = context.container()?.processes()?;
+    match text(&context.matches, "format").and_then(|format| format.to_str()) {
+        Some("table") => print(&table(&ps(context)?, &pids)?),
+        Some("json") => print(&json(&pids)?),
+        _ => Err(Failure::new("invalid format option")),
+    }
+}
+
+/// `null` for none, as Go writes an empty list.
+fn json(pids: &[i32]) -> Result<String, Failure> {
+    let list = (!pids.is_empty()).then_some(pids);
+    let text = serde_json::to_string(&list).map_err(|error| Failure::new(error.to_string()))?;
+    Ok(text + "\n")
+}
+
+/// What `ps(1)` prints with the options after the id, `-ef` by default.
+fn ps(context: &Context<'_>) -> Result<String, Failure> {
+    let given: Vec<&String> = context.matches.get_many::<String>("operands").into_iter().flatten().skip(1).collect();
+    let mut command = Command::new("ps");
+    if given.is_empty() {
+        command.arg("-ef");
+    }
+    let output = command.args(given).output().map_err(|error| Failure::os("execute ps", &error))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("ps: {}: {}", output.status, said.trim_end())))
+}
+
+/// The header and the lines whose `PID` column has one of `pids`.
+fn table(listing: &str, pids: &[i32]) -> Result<String, Failure> {
+    let mut lines = listing.lines();
+    let header = lines.next().unwrap_or_default();
+    let column = header.split_whitespace().position(|name| name == "PID");
+    let column = column.ok_or_else(|| Failure::new("couldn't find PID field in ps output"))?;
+    let mut text = format!("{header}\n");
+    for line in lines {
+        let pid = line.split_whitespace().nth(column).and_then(|word| word.parse::<i32>().ok());
+        if pid.is_some_and(|pid| pids.binary_search(&pid).is_ok()) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_chosen_by_the_column_that_the_header_names() {
+        let listing = "UID   PID  CMD\nroot    1  init 7\nroot    7  sleep 1\n8       9  x\n";
+        assert_eq!(table(listing, &[7, 8]).unwrap(), "UID   PID  CMD\nroot    7  sleep 1\n");
+        assert_eq!(table("CMD\n", &[]).unwrap_err().message(), "couldn't find PID field in ps output");
+    }
+
+    #[test]
+    fn json_is_a_line_and_null_for_none() {
+        assert_eq!(json(&[]).unwrap(), "null\n");
+        assert_eq!(json(&[3, 14]).unwrap(), "[3,14]\n");
+    }
+}
