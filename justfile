@@ -22,6 +22,10 @@ integration RUNTIME="corten" *ARGS:
     cargo build --workspace
     RUNTIME={{RUNTIME}} cargo test --package corten-integration {{ARGS}}
 
+# black-box test files in a virtual machine with cgroup v2 (`-s`: with systemd), see integration/vm (root)
+vm *ARGS:
+    integration/vm/run {{ARGS}}
+
 # clippy with warnings as errors
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
