@@ -53,6 +53,13 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "the_memory_policy_is_the_one_of_the_configuration", "it is older than these elements and ignores them"),
     (Crun, "what_the_kernel_refuses_is_named_and_leaves_nothing", "it is older than these elements and ignores them"),
     (Crun, "a_user_namespace_has_no_right_to_a_realtime_scheduler", "it is older than these elements and ignores them"),
+    (Runc, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
+    (Crun, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
+    (
+        Runc,
+        "a_hook_that_prints_a_megabyte_or_leaves_a_daemon_behind_does_not_hang_anything",
+        "it waits until nobody has the hook's output open",
+    ),
     (Crun, "nothing_is_mounted_over_parts_of_proc", "it allows binds below /proc"),
     (Crun, "a link at /dev of the image", "it follows it, and makes its own links and devices outside of the image"),
     (Crun, "ids_that_would_leave_the_state_directory", "it accepts /a"),
