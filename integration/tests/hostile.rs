@@ -200,7 +200,6 @@ fn what_is_in_place_of_the_configuration() {
         let container = t.container(t.bundle().args(&["true"]));
         let path = container.bundle().path().join("config.json");
         let original = std::fs::read(&path).unwrap();
-        let _socket;
         for (part, how) in [
             ("is not a regular file", Spoilt::Fifo),
             ("is not a regular file", Spoilt::Directory),
@@ -214,7 +213,7 @@ fn what_is_in_place_of_the_configuration() {
             restore(&path, &original);
         }
         std::fs::remove_file(&path).unwrap();
-        _socket = UnixListener::bind(&path).unwrap();
+        let _socket = UnixListener::bind(&path).unwrap();
         clear(&container.command("run").run(), "config.json");
         std::fs::remove_file(&path).unwrap();
         // 100 MB of blanks before the end of a good one.
