@@ -22,6 +22,10 @@ integration RUNTIME="corten" *ARGS:
     cargo build --workspace
     RUNTIME={{RUNTIME}} cargo test --package corten-integration {{ARGS}}
 
+# black-box test files in a virtual machine with cgroup v2 (`-s`: with systemd), see integration/vm (root)
+vm *ARGS:
+    integration/vm/run {{ARGS}}
+
 # clippy with warnings as errors
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
@@ -46,6 +50,18 @@ ci:
 # the API documentation of the library, target/doc/libcorten
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --package libcorten
+
+# the manual pages, below target/man/man8
+man:
+    #!/bin/sh
+    set -eu
+    cargo build --release
+    mkdir -p target/man/man8
+    target/release/corten man > target/man/man8/corten.8
+    for verb in $(target/release/corten man | sed -n 's/^\\fBcorten\\-\(.*\)\\fR(8)$/\1/p'); do
+        target/release/corten man "$verb" > "target/man/man8/corten-$verb.8"
+    done
+    ls target/man/man8
 
 # corten against the floor, runc and crun, in ratios (root)
 bench *ARGS:

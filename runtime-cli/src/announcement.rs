@@ -46,6 +46,17 @@ pub(crate) fn delete_after(container: Container, failure: Failure) -> Failure {
     }
 }
 
+/// Refuses what the rename of [`write_pid_file`] would replace: a device or a FIFO that others use. Asked before anything
+/// is created.
+pub(crate) fn check_pid_file(path: &Path) -> Result<(), Failure> {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if !(meta.is_file() || meta.is_symlink()) => {
+            Err(Failure::new(format!("write pid file {}: not a regular file", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes the number alone, through a temporary file: who sees the file sees all of it.
 fn write_pid_file(path: &Path, pid: i32) -> Result<(), Failure> {
     let mut name = OsString::from(".");
@@ -65,6 +76,15 @@ fn write_pid_file(path: &Path, pid: i32) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_and_directories_are_no_pid_files() {
+        for path in ["/dev/null", "/dev"] {
+            let failure = check_pid_file(Path::new(path)).unwrap_err();
+            assert_eq!(failure.message(), format!("write pid file {path}: not a regular file"));
+        }
+        check_pid_file(Path::new("/nonexistent")).unwrap();
+    }
 
     #[test]
     fn the_pid_file_is_replaced_and_nothing_else_is_left() {

@@ -73,7 +73,7 @@ pub(crate) fn split(arguments: &[OsString]) -> Split<'_> {
 }
 
 /// The global options that take a value.
-const VALUE_GLOBALS: [&str; 5] = ["root", "log", "log-format", "rootless", "criu"];
+pub(crate) const VALUE_GLOBALS: [&str; 5] = ["root", "log", "log-format", "rootless", "criu"];
 
 /// `name` of `-name`, `--name` and `--name=value`.
 fn option_name(argument: &OsStr) -> Option<&[u8]> {
@@ -94,6 +94,7 @@ pub(crate) fn option(long: &'static str, value: &'static str, help: &'static str
         .value_name(value)
         .value_parser(clap::value_parser!(OsString))
         .allow_hyphen_values(true)
+        .hide_default_value(true)
         .help(help)
 }
 
@@ -102,7 +103,7 @@ pub(crate) fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a OsStr>
     matches.get_one::<OsString>(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
 }
 
-fn global_command() -> Command {
+pub(crate) fn global_command() -> Command {
     base("corten", "an OCI container runtime")
         .override_usage("corten [OPTIONS] COMMAND [ARGUMENTS]")
         .arg(option("root", "DIR", "state directory [default: /run/corten, or $XDG_RUNTIME_DIR/corten unless root]"))
@@ -127,7 +128,7 @@ fn base(name: &'static str, about: &'static str) -> Command {
         .arg(switch("help", "print this help").short('h'))
 }
 
-fn verb_command(verb: &Verb) -> Command {
+pub(crate) fn verb_command(verb: &Verb) -> Command {
     let operands = Arg::new("operands").num_args(0..).hide(true).allow_negative_numbers(true);
     let space = if verb.operands.is_empty() { "" } else { " " };
     let command = (verb.options)(base(verb.name, verb.about))
@@ -216,6 +217,9 @@ pub(crate) fn invocation(split: &Split<'_>, globals: &Globals) -> Result<Invocat
     let mut command = verb_command(verb);
     let matches = parse(&mut command, split.rest, verb_help)?;
     if matches.get_flag("help") {
+        if commands::checkpoint::is_refused(verb.name) {
+            return Ok(Invocation::Verb { verb, matches });
+        }
         return Ok(Invocation::Print(verb_help(&mut command)));
     }
     let count = matches.get_many::<String>("operands").map_or(0, |operands| operands.len());
@@ -267,47 +271,50 @@ fn parse(
 
 /// Turns the forms that only Go's parser accepts into those that clap accepts as well.
 fn go_style(command: &Command, arguments: &[OsString]) -> Result<Vec<OsString>, String> {
-    let mut output = Vec::with_capacity(arguments.len());
+    // A word, and the switch that it sets if it is one.
+    let mut output: Vec<(OsString, Option<&str>)> = Vec::with_capacity(arguments.len());
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         if word == "--" {
-            output.push(word.clone());
+            output.push((word.clone(), None));
             break;
         }
-        let text = word.to_str().filter(|text| text.starts_with('-'));
-        if text.is_none() && ends_with_a_command(command) {
-            output.push(word.clone());
+        if ends_with_a_command(command) && !word.as_encoded_bytes().starts_with(b"-") {
+            output.push((word.clone(), None));
             break;
         }
-        let Some((text, name)) = text.and_then(|text| Some((text, std::str::from_utf8(option_name(word)?).ok()?)))
-        else {
-            output.push(word.clone());
+        let Some((known, name, text)) = known_option(command, word) else {
+            output.push((word.clone(), None));
             continue;
         };
-        let long = command.get_arguments().find(|arg| arg.get_long() == Some(name));
-        let short = || command.get_arguments().find(|arg| arg.get_short().is_some_and(|c| name == c.to_string()));
-        let Some(known) = long.or_else(short) else {
-            output.push(word.clone());
-            continue;
-        };
-        let dashes = if long.is_some() { "--" } else { "-" };
-        match text.split_once('=') {
-            Some((_, value)) if matches!(known.get_action(), ArgAction::SetTrue) => match go_bool(value) {
-                Some(true) => output.push(format!("{dashes}{name}").into()),
-                Some(false) => {}
+        let dashes = if known.get_long() == Some(name) { "--" } else { "-" };
+        let id = known.get_id().as_str();
+        match (text.split_once('='), matches!(known.get_action(), ArgAction::SetTrue)) {
+            (Some((_, value)), true) => match go_bool(value) {
+                Some(true) => output.push((format!("{dashes}{name}").into(), Some(id))),
+                // Of a switch given several times the last counts.
+                Some(false) => output.retain(|(_, switch)| *switch != Some(id)),
                 None => return Err(format!("invalid boolean value {value:?} for -{name}: parse error")),
             },
-            attached => {
-                output.push(format!("{dashes}{}", text.trim_start_matches('-')).into());
-                let takes_value = !matches!(known.get_action(), ArgAction::SetTrue);
-                if takes_value && attached.is_none() {
-                    output.extend(words.next().cloned());
+            (attached, is_switch) => {
+                output.push((format!("{dashes}{}", text.trim_start_matches('-')).into(), is_switch.then_some(id)));
+                if attached.is_none() && !is_switch {
+                    // The value, whatever it looks like.
+                    output.extend(words.next().map(|value| (value.clone(), None)));
                 }
             }
         }
     }
-    output.extend(words.cloned());
-    Ok(output)
+    Ok(output.into_iter().map(|(word, _)| word).chain(words.cloned()).collect())
+}
+
+/// The option that `word` names, with one dash or two; the name without dashes and value; the word.
+fn known_option<'a>(command: &'a Command, word: &'a OsStr) -> Option<(&'a Arg, &'a str, &'a str)> {
+    let text = word.to_str().filter(|text| text.starts_with('-'))?;
+    let name = std::str::from_utf8(option_name(word)?).ok()?;
+    let long = command.get_arguments().find(|arg| arg.get_long() == Some(name));
+    let short = || command.get_arguments().find(|arg| arg.get_short().is_some_and(|c| name == c.to_string()));
+    Some((long.or_else(short)?, name, text))
 }
 
 /// The truth values of Go's `strconv.ParseBool`.
@@ -423,7 +430,19 @@ mod tests {
         assert_eq!(operands(&verb("kill x -9").2), ["x", "-9"]);
         assert_eq!(operands(&verb("create -- -x").2), ["-x"]);
         assert!(verb("delete x -f").2.get_flag("force"));
-        assert!(!verb("delete x -f=false").2.get_flag("force"));
+        for (line, force) in [
+            ("delete x -f=false", false),
+            ("delete --force --force=false x", false),
+            ("delete -f --force=0 x", false),
+            ("delete --force=false --force x", true),
+            ("delete -force x -f=T", true),
+        ] {
+            assert_eq!(verb(line).2.get_flag("force"), force, "{line}");
+        }
+        assert_eq!(
+            text(&verb("create --pid-file --no-pivot=false x").2, "pid-file"),
+            Some(OsStr::new("--no-pivot=false"))
+        );
         assert!(verb("run -d --keep --no-subreaper x").2.get_flag("detach"));
         assert!(verb("list -q -f json").2.get_flag("quiet"));
     }
@@ -478,6 +497,14 @@ mod tests {
             let Ok((_, Invocation::Print(text))) = read(line) else { panic!("{line} prints nothing") };
             assert!(text.starts_with(begin) && text.contains(part), "{line}: {text}");
         }
+    }
+
+    #[test]
+    fn the_help_of_a_refused_verb_is_refused_as_well() {
+        for line in ["checkpoint --help", "checkpoint -h x", "restore --help"] {
+            assert!(matches!(read(line), Ok((_, Invocation::Verb { .. }))), "{line}");
+        }
+        assert!(matches!(read("help checkpoint"), Ok((_, Invocation::Print(_)))));
     }
 
     #[test]

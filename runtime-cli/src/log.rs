@@ -37,8 +37,10 @@ impl Log {
     /// Opens the log file, if there is to be one.
     pub(crate) fn open(options: &LogOptions) -> Result<Log, Failure> {
         let open = |path: &PathBuf| {
-            // One write per line in append mode: several runtimes may share the file.
-            let file = File::options().append(true).create(true).mode(0o644).custom_flags(libc::O_NOCTTY).open(path);
+            // One write per line in append mode: several runtimes may share the file. O_NONBLOCK: a FIFO that nobody
+            // reads must not hang a container's engine; such a line is lost.
+            let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+            let file = File::options().append(true).create(true).mode(0o644).custom_flags(flags).open(path);
             file.map_err(|error| Failure::os(format_args!("open log {}", path.display()), &error))
         };
         let file = options.file.as_ref().map(open).transpose()?;

@@ -5,9 +5,11 @@
 mod announcement;
 mod args;
 mod commands;
+mod completion;
 mod failure;
 mod foreground;
 mod log;
+mod man;
 mod signal;
 mod table;
 mod terminal;

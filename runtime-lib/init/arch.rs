@@ -209,6 +209,7 @@ numbers! {
     FCHDIR = 81, 50;
     FCHOWN = 93, 55;
     UMASK = 95, 166;
+    SETPGID = 109, 154;
     SETSID = 112, 157;
     SETGROUPS = 116, 159;
     SETRESUID = 117, 147;
@@ -236,6 +237,10 @@ numbers! {
     READLINKAT = 267, 78;
     DUP3 = 292, 24;
     SETNS = 308, 268;
+    PERSONALITY = 135, 92;
+    SET_MEMPOLICY = 238, 237;
+    IOPRIO_SET = 251, 30;
+    SCHED_SETATTR = 314, 274;
     MEMFD_CREATE = 319, 279;
     SECCOMP = 317, 277;
     STATX = 332, 291;

@@ -20,6 +20,7 @@ mod namespaces;
 mod path;
 mod program;
 mod rootfs;
+mod scheduling;
 mod steps;
 mod sys;
 mod sysctl;

@@ -4,8 +4,8 @@ use crate::fault::{During, Step};
 use crate::link::Link;
 use crate::path::PathBuf;
 use crate::sys::{self, open};
-use crate::wire::{Op, Orders, Phase, Report, word};
-use crate::{console, devices, hooks, identity, mounts, namespaces, program, rootfs, sysctl};
+use crate::wire::{Op, Orders, Phase, Report, Scheduling, word};
+use crate::{console, devices, hooks, identity, mounts, namespaces, program, rootfs, scheduling, sysctl};
 use core::ffi::CStr;
 
 const PR_SET_DUMPABLE: usize = 4;
@@ -144,6 +144,7 @@ fn make_program_ready(orders: &Orders<'_>, link: &mut Link, home: &mut PathBuf) 
     during(Phase::Ready, program::place_descriptors(program, link))?;
     // After all that opens files, before the right to raise limits is gone.
     during(Phase::Rlimits, identity::set_limits(orders.rlimits))?;
+    schedule(&orders.scheduling)?;
     if security.no_new_privileges {
         during(Phase::NoNewPrivileges, identity::no_new_privileges())?;
     } else {
@@ -160,6 +161,24 @@ fn make_program_ready(orders: &Orders<'_>, link: &mut Link, home: &mut PathBuf) 
         during(Phase::Cwd, program::enter_cwd(program.cwd))?;
     }
     during(Phase::Capabilities, identity::set_capabilities(security))
+}
+
+/// While the init still has CAP_SYS_NICE, and before a filter that may forbid these calls.
+fn schedule(scheduling: &Scheduling<'_>) -> Result<(), Report> {
+    if let Some(persona) = scheduling.personality {
+        during(Phase::Personality, sys::personality(persona).during(Op::Whole))?;
+    }
+    if let Some(mode) = scheduling.memory_mode {
+        during(Phase::MemoryPolicy, scheduling::set_memory_policy(mode, scheduling.memory_nodes))?;
+    }
+    if let Some(scheduler) = &scheduling.scheduler {
+        during(Phase::Scheduler, scheduling::set_scheduler(scheduler))?;
+    }
+    match scheduling.io_priority {
+        // After the scheduler: without a class of its own the I/O priority follows the nice value.
+        Some(value) => during(Phase::IoPriority, sys::set_io_priority(value).during(Op::Whole)),
+        None => Ok(()),
+    }
 }
 
 fn become_program(orders: &Orders<'_>, link: &mut Link, home: &PathBuf) -> Result<(), Report> {

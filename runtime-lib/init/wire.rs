@@ -66,6 +66,14 @@ wire_enum! {
         MakeCwd,
         /// `process.rlimits`; in a user namespace the launcher sets them, once the init is ready.
         Rlimits,
+        /// `process.scheduler`.
+        Scheduler,
+        /// `process.ioPriority`.
+        IoPriority,
+        /// `linux.memoryPolicy`.
+        MemoryPolicy,
+        /// `linux.personality`.
+        Personality,
         /// `process.noNewPrivileges`.
         NoNewPrivileges,
         /// `linux.seccomp`.
@@ -244,6 +252,8 @@ wire_struct! {
         masked_paths: List<'a, &'a CStr>,
         /// `process.rlimits`, unless the launcher sets them.
         rlimits: List<'a, Rlimit>,
+        /// How the kernel is to treat the program.
+        scheduling: Scheduling<'a>,
         /// Privileges.
         security: Security<'a>,
         /// What to run.
@@ -424,6 +434,42 @@ wire_struct! {
         rest: &'a [u8],
         /// Where the hooks' output goes.
         output: Option<FdIndex>,
+    }
+}
+
+wire_struct! {
+    /// How the kernel is to treat the program.
+    Scheduling<'a> {
+        /// `process.scheduler`.
+        scheduler: Option<Scheduler>,
+        /// `process.ioPriority` as `ioprio_set(2)` takes it.
+        io_priority: Option<u32>,
+        /// `linux.memoryPolicy`: the mode and flags of `set_mempolicy(2)`.
+        memory_mode: Option<u32>,
+        /// Its nodes as bits.
+        memory_nodes: List<'a, u64>,
+        /// `linux.personality`.
+        personality: Option<u64>,
+    }
+}
+
+wire_struct! {
+    /// The attributes of `sched_setattr(2)`.
+    Scheduler {
+        /// `SCHED_*`.
+        policy: u32,
+        /// `SCHED_FLAG_*`.
+        flags: u64,
+        /// For the ordinary policies.
+        nice: i32,
+        /// For the realtime policies.
+        priority: u32,
+        /// For the deadline policy, in nanoseconds.
+        runtime: u64,
+        /// See `runtime`.
+        deadline: u64,
+        /// See `runtime`.
+        period: u64,
     }
 }
 

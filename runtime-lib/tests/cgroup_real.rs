@@ -31,6 +31,9 @@ fn spec(path: Option<&str>, resources: Value) -> ValidSpec {
         oom_score_adj: None,
         apparmor_profile: None,
         selinux_label: None,
+        scheduler: None,
+        io_priority: None,
+        exec_cpu_affinity: None,
     };
     ValidSpec {
         oci_version: "1.3.0".into(),
@@ -50,6 +53,8 @@ fn spec(path: Option<&str>, resources: Value) -> ValidSpec {
         cgroups_path: path.map(str::to_owned),
         resources: serde_json::from_value(resources).unwrap(),
         mount_label: None,
+        personality: None,
+        memory_policy: None,
         seccomp: None,
         hooks: Hooks::default(),
         annotations: Default::default(),

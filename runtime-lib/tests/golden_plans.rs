@@ -156,6 +156,11 @@ fn hooks_limits_devices_and_choices() {
         {"type": "RLIMIT_CORE", "soft": 0, "hard": u64::MAX},
     ]);
     config["process"]["oomScoreAdj"] = json!(500);
+    config["process"]["scheduler"] = json!({"policy": "SCHED_RR", "priority": 3, "flags": ["SCHED_RESET_ON_FORK"]});
+    config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 4});
+    config["process"]["execCPUAffinity"] = json!({"initial": "0", "final": "0-1,3"});
+    config["linux"]["personality"] = json!({"domain": "LINUX32"});
+    config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]});
     config["process"]["args"] = json!(["sh", "-c", "echo \"a b\"\necho c"]);
     config["process"]["env"].as_array_mut().unwrap().push(json!("TEXT=two\nlines"));
     config["linux"]["devices"] = json!([

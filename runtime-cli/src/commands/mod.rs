@@ -1,6 +1,8 @@
 //! The verbs: one small file each.
 
 mod check;
+pub(crate) mod checkpoint;
+mod completion;
 mod create;
 mod delete;
 mod kill;
@@ -42,13 +44,17 @@ pub(crate) struct Verb {
 /// All verbs, in the order of the help.
 pub(crate) const VERBS: &[Verb] = &[
     check::VERB,
+    checkpoint::CHECKPOINT,
+    completion::COMPLETION,
     create::VERB,
     delete::VERB,
     kill::VERB,
     list::VERB,
+    completion::MAN,
     pause::VERB,
     plan::VERB,
     ps::VERB,
+    checkpoint::RESTORE,
     resume::VERB,
     run::VERB,
     spec::VERB,

@@ -1,14 +1,18 @@
 //! What `create` and `run` have in common: their options, the bundle, and telling the caller which process it became.
 
 use super::Context;
-use crate::announcement::Announcement;
+use crate::announcement::{Announcement, check_pid_file};
 use crate::args::{option, switch, text};
 use crate::failure::Failure;
 use clap::{ArgMatches, Command};
 use libcorten::{Bundle, Container, ContainerBuilder};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use std::ffi::OsStr;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The options of both verbs.
 pub(super) fn options(command: Command) -> Command {
@@ -61,8 +65,10 @@ impl<'a> NewContainer<'a> {
     /// Whom to tell about the container's first process; sockets are connected now, while there is nothing to undo.
     pub(super) fn announcement(&self) -> Result<Announcement, Failure> {
         let matches = &self.context.matches;
+        let pid_file = text(matches, "pid-file").map(PathBuf::from);
+        pid_file.as_deref().map_or(Ok(()), check_pid_file)?;
         Ok(Announcement {
-            pid_file: text(matches, "pid-file").map(PathBuf::from),
+            pid_file,
             pidfd_socket: text(matches, "pidfd-socket").map(|path| connect("pidfd", path)).transpose()?,
         })
     }
@@ -85,9 +91,32 @@ impl<'a> NewContainer<'a> {
     }
 }
 
+/// How long a listener may take to accept connections that came before ours.
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connects to a listening socket. A listener that accepts nobody must not hang us: `connect(2)` waits while its queue is
+/// full, so it is asked without blocking, again and again for a bounded time.
 fn connect(name: &str, path: &OsStr) -> Result<UnixStream, Failure> {
     let shown = Path::new(path).display();
-    UnixStream::connect(path).map_err(|error| Failure::os(format_args!("connect to {name} socket {shown}"), &error))
+    let failed = |errno: Errno| Failure::os(format_args!("connect to {name} socket {shown}"), &errno.into());
+    let address = UnixAddr::new(Path::new(path)).map_err(failed)?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed)?;
+    let deadline = Instant::now() + BACKLOG_PATIENCE;
+    loop {
+        match nix::sys::socket::connect(socket.as_raw_fd(), &address) {
+            Ok(()) => break,
+            Err(Errno::EAGAIN) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            Err(Errno::EAGAIN) => {
+                return Err(Failure::new(format!("connect to {name} socket {shown}: its listener accepts nobody")));
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false).map_err(|error| Failure::os(format_args!("set up {name} socket {shown}"), &error))?;
+    Ok(stream)
 }
 
 /// How many descriptors from 3 on the program gets: those of socket activation, see `sd_listen_fds(3)`, and after them

@@ -164,9 +164,12 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
     let into = made.cgroup().clone_fd()?;
     let new_cgroup = plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup);
+    // Realtime scheduling takes a budget of the cgroup, and memory policies are relative to its nodes.
+    let scheduled = plan.process.scheduler.is_some() || plan.memory_policy.is_some();
     let hand_offs = orders::HandOffs {
         // Hooks of the init must not run outside of the cgroups either.
-        cgroup_wait: into.is_none() && (new_cgroup || !plan.hooks.create_container.is_empty()),
+        cgroup_wait: scheduled || into.is_none() && (new_cgroup || !plan.hooks.create_container.is_empty()),
+        limits_first: scheduled,
         unprivileged: !privileged,
     };
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
@@ -208,9 +211,13 @@ fn bring_in(
     }
     if join {
         made.cgroup().join(session.pid())?;
-        if hand_offs.cgroup_wait {
-            session.say(word::CGROUP_JOINED)?;
-        }
+    }
+    if hand_offs.limits_first {
+        made.apply(&plan.cgroup)?;
+        return session.say(word::CGROUP_JOINED);
+    }
+    if hand_offs.cgroup_wait {
+        session.say(word::CGROUP_JOINED)?;
     }
     // It must be done before anything of the container runs, and that is for us to allow.
     made.apply(&plan.cgroup)

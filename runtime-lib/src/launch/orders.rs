@@ -41,6 +41,8 @@ pub(super) struct Places {
 pub(super) struct HandOffs {
     /// The launcher joins the cgroups while the init works, and says when that is done.
     pub(super) cgroup_wait: bool,
+    /// What the init does depends on the limits: they are made before that is said.
+    pub(super) limits_first: bool,
     /// The launcher is not root: it can write id mappings only of a process that is dumpable.
     pub(super) unprivileged: bool,
 }
@@ -115,6 +117,7 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
         readonly_paths: lists.readonly_paths.list(),
         masked_paths: lists.masked_paths.list(),
         rlimits: lists.rlimits.list(),
+        scheduling: scheduling(plan, &lists),
         security: security(plan, &filter),
         program: program(plan, &lists, &text, places),
         start: wire::Start { fifo: places.fifo, report: places.report },
@@ -171,6 +174,7 @@ struct Lists {
     groups: Encoded,
     preserved: Encoded,
     rlimits: Encoded,
+    nodes: Encoded,
 }
 
 impl Lists {
@@ -213,6 +217,10 @@ impl Lists {
             preserved: Encoded::numbers(&places.preserved)?,
             rlimits: Encoded::of(own_limits(plan), |limit, sink| {
                 wire::Rlimit { resource: limit.resource, soft: limit.soft, hard: limit.hard }.put(sink);
+                Ok(())
+            })?,
+            nodes: Encoded::of(nodes(plan), |word, sink| {
+                word.put(sink);
                 Ok(())
             })?,
         })
@@ -399,6 +407,29 @@ fn hook_states(plan: &Plan) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>)> {
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+}
+
+/// The bits of `linux.memoryPolicy.nodes`.
+fn nodes(plan: &Plan) -> &[u64] {
+    plan.memory_policy.as_ref().and_then(|policy| policy.nodes.as_ref()).map_or(&[], |nodes| &nodes.mask)
+}
+
+fn scheduling<'a>(plan: &Plan, lists: &'a Lists) -> wire::Scheduling<'a> {
+    wire::Scheduling {
+        scheduler: plan.process.scheduler.as_ref().map(|scheduler| wire::Scheduler {
+            policy: scheduler.policy,
+            flags: scheduler.flags,
+            nice: scheduler.nice,
+            priority: scheduler.priority,
+            runtime: scheduler.runtime,
+            deadline: scheduler.deadline,
+            period: scheduler.period,
+        }),
+        io_priority: plan.process.io_priority.as_ref().map(|priority| priority.value),
+        memory_mode: plan.memory_policy.as_ref().map(|policy| policy.mode),
+        memory_nodes: lists.nodes.list(),
+        personality: plan.personality.as_ref().map(|personality| personality.persona),
+    }
 }
 
 fn security<'a>(plan: &Plan, filter: &'a [u8]) -> wire::Security<'a> {

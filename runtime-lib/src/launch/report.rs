@@ -104,6 +104,10 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
             Some(limit) => place(format!("process.rlimits[{index}]"), limit_text(limit)),
             None => place("process.rlimits", "set limits"),
         },
+        Phase::Scheduler => place("process.scheduler", "set the scheduling policy"),
+        Phase::IoPriority => place("process.ioPriority", "set the I/O priority"),
+        Phase::MemoryPolicy => place("linux.memoryPolicy", "set the memory policy"),
+        Phase::Personality => place("linux.personality", "set the execution domain"),
         Phase::NoNewPrivileges => place("process.noNewPrivileges", "set no_new_privs"),
         Phase::Seccomp => place("linux.seccomp", "load the filter"),
         Phase::Capabilities => place("process.capabilities", "unable to apply caps"),
@@ -175,6 +179,9 @@ fn hint(report: &Report) -> Option<&'static str> {
         (Phase::Mounts, Op::CheckTarget, libc::ELOOP) => Some("proc and sysfs must be mounted on ordinary directories"),
         (Phase::Console, Op::OpenTarget, libc::ENOENT) => Some("a terminal needs a devpts mount on /dev/pts"),
         (Phase::Capabilities, _, libc::EPERM) => Some("the runtime itself does not have all of them"),
+        (Phase::Scheduler | Phase::IoPriority, _, libc::EPERM) => {
+            Some("it takes CAP_SYS_NICE, and realtime policies a budget: linux.resources.cpu.realtimeRuntime")
+        }
         (Phase::Pivot, Op::Whole, libc::EINVAL) => Some("is the host's root a ramdisk? Then use --no-pivot"),
         _ => None,
     }

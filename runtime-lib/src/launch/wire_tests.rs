@@ -15,12 +15,17 @@ fn sample() -> Vec<u8> {
     config["linux"]["sysctl"] = serde_json::json!({"net.core.somaxconn": "256"});
     config["linux"]["namespaces"][0]["path"] = serde_json::json!("/proc/1/ns/pid");
     config["process"]["user"]["additionalGids"] = serde_json::json!([1, 2, 3]);
+    config["process"]["scheduler"] = serde_json::json!({"policy": "SCHED_RR", "priority": 3});
+    config["process"]["ioPriority"] = serde_json::json!({"class": "IOPRIO_CLASS_BE", "priority": 4});
+    config["linux"]["memoryPolicy"] = serde_json::json!({"mode": "MPOL_BIND", "nodes": "0,70"});
     let bundle = Bundle::with_config("/bundle", config.to_string().as_bytes()).unwrap();
     let v2 = Hierarchy { controllers: vec![], mount_point: "/sys/fs/cgroup".into(), own_path: "/".into() };
     let host = Host { cgroups: HostCgroups { v1: vec![], v2: Some(v2) }, euid: 0 };
     let plan = plan::lower(&bundle, &ContainerId::new("sample").unwrap(), &host, &Choices::default()).unwrap();
     let places = Places { join: vec![0], console: Some(1), preserved: vec![2, 3], fifo: Some(4), ..Places::default() };
-    encode(&plan, &places, &HandOffs { cgroup_wait: true, unprivileged: true }).unwrap().split_off(PREFIX)
+    encode(&plan, &places, &HandOffs { cgroup_wait: true, limits_first: false, unprivileged: true })
+        .unwrap()
+        .split_off(PREFIX)
 }
 
 fn decode(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {

@@ -158,7 +158,29 @@ impl Plan {
         if let Some(score) = process.oom_score_adj {
             line!(f, "  oom_score_adj {score}")?;
         }
+        self.scheduling(f)?;
         self.descriptors(f)
+    }
+
+    fn scheduling(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(scheduler) = &self.process.scheduler {
+            line!(f, "  scheduler {scheduler}")?;
+        }
+        if let Some(priority) = &self.process.io_priority {
+            line!(f, "  I/O priority {} {}", priority.class, priority.level)?;
+        }
+        if let Some(affinity) = &self.process.exec_cpu_affinity {
+            let cpus =
+                |set: &Option<crate::spec::CpuSet>| set.as_ref().map_or("as they are".into(), |set| set.text.clone());
+            line!(f, "  CPUs of exec: first {}, then {}", cpus(&affinity.initial), cpus(&affinity.last))?;
+        }
+        if let Some(personality) = &self.personality {
+            line!(f, "  personality {}", personality.domain)?;
+        }
+        let Some(policy) = &self.memory_policy else { return Ok(()) };
+        let flags: String = policy.flags.iter().map(|flag| format!(" {flag}")).collect();
+        let nodes = policy.nodes.as_ref().map_or(String::new(), |nodes| format!(" of nodes {}", nodes.text));
+        line!(f, "  memory policy {}{flags}{nodes}", policy.name)
     }
 
     fn descriptors(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -235,6 +257,22 @@ struct Limit(u64);
 impl Display for Limit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.0 == u64::MAX { f.write_str("unlimited") } else { write!(f, "{}", self.0) }
+    }
+}
+
+impl Display for crate::spec::Scheduler {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.nice != 0 {
+            write!(f, ", nice {}", self.nice)?;
+        }
+        if self.priority != 0 {
+            write!(f, ", priority {}", self.priority)?;
+        }
+        if self.runtime | self.deadline | self.period != 0 {
+            write!(f, ", runtime {} ns, deadline {} ns, period {} ns", self.runtime, self.deadline, self.period)?;
+        }
+        if self.flags != 0 { write!(f, ", flags {:#x}", self.flags) } else { Ok(()) }
     }
 }
 

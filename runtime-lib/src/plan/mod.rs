@@ -20,7 +20,7 @@ pub use security::Security;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{Hooks, Process, PropagationKind, ValidSpec};
+use crate::spec::{Hooks, MemoryPolicy, Personality, Process, PropagationKind, ValidSpec};
 use crate::{Bundle, ContainerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -63,6 +63,12 @@ pub struct Plan {
     pub sysctl: BTreeMap<String, String>,
     /// Capabilities and other privileges.
     pub security: Security,
+    /// `linux.personality`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personality: Option<Personality>,
+    /// `linux.memoryPolicy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<MemoryPolicy>,
     /// The program.
     pub process: Process,
     /// The hooks.
@@ -140,6 +146,8 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         masked_paths: spec.masked_paths.clone(),
         sysctl: spec.sysctl.clone(),
         security: security::lower(spec, choices)?,
+        personality: spec.personality.clone(),
+        memory_policy: spec.memory_policy.clone(),
         process: process(spec, choices),
         hooks: spec.hooks.clone(),
         choices: choices.clone(),

@@ -1,6 +1,7 @@
 //! `process.capabilities`: names to the kernel's bit masks.
 
 use super::document;
+use super::fault::Faults;
 use oci_spec::runtime::Capability;
 use serde::Serialize;
 
@@ -41,18 +42,25 @@ impl Serialize for CapSet {
 }
 
 /// The masks of `process.capabilities`. Any combination passes here: whether the kernel grants it depends on what the
-/// runtime itself holds.
-pub(super) fn masks(sets: &document::Capabilities) -> Capabilities {
-    let mask = |set: &Option<Vec<document::Capability>>| {
-        let names = set.iter().flatten();
-        CapSet(names.fold(0, |mask, name| mask | kernel_capability(name.0).bitmask()))
+/// runtime itself holds. The specification wants unknown names to be left out with a warning.
+pub(super) fn masks(sets: &document::Capabilities, faults: &mut Faults) -> Capabilities {
+    let mut mask = |set_name: &str, set: &Option<Vec<document::Capability>>| {
+        let names = set.iter().flatten().enumerate();
+        CapSet(names.fold(0, |mask, (i, name)| match &name.0 {
+            Ok(known) => mask | kernel_capability(*known).bitmask(),
+            Err(name) => {
+                let location = format_args!("process.capabilities.{set_name}[{i}]");
+                faults.warn(location, format_args!("ignoring unknown capability {}", name.escape_debug()));
+                mask
+            }
+        }))
     };
     Capabilities {
-        bounding: mask(&sets.bounding),
-        effective: mask(&sets.effective),
-        inheritable: mask(&sets.inheritable),
-        permitted: mask(&sets.permitted),
-        ambient: mask(&sets.ambient),
+        bounding: mask("bounding", &sets.bounding),
+        effective: mask("effective", &sets.effective),
+        inheritable: mask("inheritable", &sets.inheritable),
+        permitted: mask("permitted", &sets.permitted),
+        ambient: mask("ambient", &sets.ambient),
     }
 }
 

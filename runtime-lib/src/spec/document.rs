@@ -1,13 +1,13 @@
 //! What is read of `config.json`: the types of the `oci-spec` crate inside of two of our own.
 //!
-//! The crate's `Process` checks `execCPUAffinity`, which is refused anyway, with a regular expression, and its `Spec` has
+//! The crate's `Process` checks `execCPUAffinity` with a regular expression, and its `Spec` has
 //! the sections of every platform: not to read through them saves a sixth of the program
 //! (docs/decisions/0004-binary-size.md).
 
 use oci_spec::runtime as oci;
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
-use serde::de::{Deserializer, IgnoredAny, Visitor};
+use serde::de::{Deserializer, Visitor};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -62,10 +62,69 @@ pub(super) struct Process {
     pub(super) oom_score_adj: Option<i32>,
     pub(super) selinux_label: Option<String>,
     pub(super) io_priority: Option<oci::LinuxIOPriority>,
-    pub(super) scheduler: Option<oci::Scheduler>,
-    /// Only whether it is there matters.
+    pub(super) scheduler: Option<Scheduler>,
     #[serde(rename = "execCPUAffinity")]
-    pub(super) exec_cpu_affinity: Option<IgnoredAny>,
+    pub(super) exec_cpu_affinity: Option<ExecCpuAffinity>,
+}
+
+/// `process.scheduler`. The crate's own type does not know all flags by the names of the specification.
+#[derive(Debug, Deserialize)]
+pub(super) struct Scheduler {
+    pub(super) policy: String,
+    pub(super) nice: Option<i32>,
+    pub(super) priority: Option<i32>,
+    pub(super) flags: Option<Vec<String>>,
+    pub(super) runtime: Option<u64>,
+    pub(super) deadline: Option<u64>,
+    pub(super) period: Option<u64>,
+}
+
+impl From<&oci::Scheduler> for Scheduler {
+    fn from(scheduler: &oci::Scheduler) -> Scheduler {
+        use oci::LinuxSchedulerFlag as Flag;
+        use oci::LinuxSchedulerPolicy as Policy;
+        let policy = match scheduler.policy() {
+            Policy::SchedOther => "SCHED_OTHER",
+            Policy::SchedFifo => "SCHED_FIFO",
+            Policy::SchedRr => "SCHED_RR",
+            Policy::SchedBatch => "SCHED_BATCH",
+            Policy::SchedIso => "SCHED_ISO",
+            Policy::SchedIdle => "SCHED_IDLE",
+            Policy::SchedDeadline => "SCHED_DEADLINE",
+        };
+        let flag = |flag: &Flag| match flag {
+            Flag::SchedResetOnFork => "SCHED_FLAG_RESET_ON_FORK",
+            Flag::SchedFlagReclaim => "SCHED_FLAG_RECLAIM",
+            Flag::SchedFlagDLOverrun => "SCHED_FLAG_DL_OVERRUN",
+            Flag::SchedFlagKeepPolicy => "SCHED_FLAG_KEEP_POLICY",
+            Flag::SchedFlagKeepParams => "SCHED_FLAG_KEEP_PARAMS",
+            Flag::SchedFlagUtilClampMin => "SCHED_FLAG_UTIL_CLAMP_MIN",
+            Flag::SchedFlagUtilClampMax => "SCHED_FLAG_UTIL_CLAMP_MAX",
+        };
+        Scheduler {
+            policy: policy.to_owned(),
+            nice: *scheduler.nice(),
+            priority: *scheduler.priority(),
+            flags: scheduler.flags().as_ref().map(|flags| flags.iter().map(|name| flag(name).to_owned()).collect()),
+            runtime: *scheduler.runtime(),
+            deadline: *scheduler.deadline(),
+            period: *scheduler.period(),
+        }
+    }
+}
+
+/// `process.execCPUAffinity`.
+#[derive(Debug, Deserialize)]
+pub(super) struct ExecCpuAffinity {
+    pub(super) initial: Option<String>,
+    #[serde(rename = "final")]
+    pub(super) last: Option<String>,
+}
+
+impl From<&oci::ExecCPUAffinity> for ExecCpuAffinity {
+    fn from(affinity: &oci::ExecCPUAffinity) -> ExecCpuAffinity {
+        ExecCpuAffinity { initial: affinity.initial().clone(), last: affinity.cpu_affinity_final().clone() }
+    }
 }
 
 impl From<oci::Process> for Process {
@@ -84,8 +143,8 @@ impl From<oci::Process> for Process {
             oom_score_adj: process.oom_score_adj(),
             selinux_label: process.selinux_label().clone(),
             io_priority: *process.io_priority(),
-            scheduler: process.scheduler().clone(),
-            exec_cpu_affinity: process.exec_cpu_affinity().as_ref().map(|_| IgnoredAny),
+            scheduler: process.scheduler().as_ref().map(Scheduler::from),
+            exec_cpu_affinity: process.exec_cpu_affinity().as_ref().map(ExecCpuAffinity::from),
         }
     }
 }
@@ -103,7 +162,7 @@ pub(super) struct Capabilities {
 impl From<&oci::LinuxCapabilities> for Capabilities {
     fn from(sets: &oci::LinuxCapabilities) -> Capabilities {
         let list = |set: &Option<oci::Capabilities>| {
-            set.as_ref().map(|set| set.iter().map(|&capability| Capability(capability)).collect())
+            set.as_ref().map(|set| set.iter().map(|&capability| Capability(Ok(capability))).collect())
         };
         Capabilities {
             bounding: list(sets.bounding()),
@@ -115,10 +174,9 @@ impl From<&oci::LinuxCapabilities> for Capabilities {
     }
 }
 
-/// The name of a capability. The crate's own type finds an unknown one only when the parser is already behind it, so
-/// that the place of the error would be that of its neighbour.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Capability(pub(super) oci::Capability);
+/// A capability, or the name of one that is unknown: that is no fault, it is left out with a warning.
+#[derive(Clone, Debug)]
+pub(super) struct Capability(pub(super) Result<oci::Capability, String>);
 
 impl<'de> Deserialize<'de> for Capability {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Capability, D::Error> {
@@ -131,7 +189,8 @@ impl<'de> Deserialize<'de> for Capability {
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Capability, E> {
-                oci::Capability::deserialize(StrDeserializer::new(name)).map(Capability)
+                let known = oci::Capability::deserialize(StrDeserializer::<E>::new(name));
+                Ok(Capability(known.map_err(|_| name.to_owned())))
             }
         }
         deserializer.deserialize_str(Name)

@@ -16,6 +16,7 @@ mod namespaces;
 mod process;
 mod read;
 mod resources;
+mod scheduling;
 pub(crate) mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use hooks::{Hook, Hooks};
 pub use mounts::{Mount, MountAttrs, MountKind, Propagation, PropagationKind};
 pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset};
 pub use process::{ConsoleSize, Process, Rlimit, User};
+pub use scheduling::{CpuSet, ExecCpuAffinity, IoPriority, MemoryPolicy, Personality, Scheduler};
 
 use crate::error::{Error, Result};
 use document::Document;
@@ -76,6 +78,10 @@ pub struct ValidSpec {
     pub mount_label: Option<String>,
     /// `linux.seccomp` as in the specification.
     pub seccomp: Option<oci_spec::runtime::LinuxSeccomp>,
+    /// `linux.personality`.
+    pub personality: Option<Personality>,
+    /// `linux.memoryPolicy`.
+    pub memory_policy: Option<MemoryPolicy>,
     /// `hooks`.
     pub hooks: Hooks,
     /// `annotations`.
@@ -161,6 +167,8 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
         resources::validate(resources, faults);
     }
     let mount_label = process::label("linux.mountLabel", linux.mount_label().as_deref(), faults);
+    let personality = linux.personality().as_ref().map(|personality| scheduling::personality(personality, faults));
+    let memory_policy = linux.memory_policy().as_ref().map(|policy| scheduling::memory_policy(policy, faults));
     not_yet(&linux, faults);
     let hooks = document.hooks.as_ref().map(|hooks| hooks::validate(hooks, faults)).unwrap_or_default();
     Some(ValidSpec {
@@ -183,6 +191,8 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
         resources: linux.resources_mut().take(),
         mount_label,
         seccomp: linux.seccomp_mut().take(),
+        personality,
+        memory_policy,
         hooks,
         annotations: document.annotations.unwrap_or_default().into_iter().collect(),
         warnings: faults.take_warnings(),
@@ -287,8 +297,6 @@ fn restricted(location: &str, paths: Option<&[String]>, namespaces: &Namespaces,
 /// What the specification has and corten does not do: to ignore it would weaken the container or surprise its program.
 /// An empty list asks for nothing.
 fn not_yet(linux: &Linux, faults: &mut Faults) {
-    faults.unsupported("linux.personality", linux.personality().is_some());
-    faults.unsupported("linux.memoryPolicy", linux.memory_policy().is_some());
     faults.unsupported("linux.intelRdt", linux.intel_rdt().is_some());
     faults.unsupported("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()));
 }

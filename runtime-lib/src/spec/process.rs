@@ -3,6 +3,7 @@
 use super::capabilities::{self, Capabilities};
 use super::document;
 use super::fault::Faults;
+use super::scheduling::{self, ExecCpuAffinity, IoPriority, Scheduler};
 use oci_spec::runtime::PosixRlimitType;
 use serde::Serialize;
 use std::fmt::Display;
@@ -34,6 +35,15 @@ pub struct Process {
     pub apparmor_profile: Option<String>,
     /// `selinuxLabel`.
     pub selinux_label: Option<String>,
+    /// `scheduler`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+    /// `ioPriority`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_priority: Option<IoPriority>,
+    /// `execCPUAffinity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec_cpu_affinity: Option<ExecCpuAffinity>,
 }
 
 /// `process.consoleSize`, in characters.
@@ -73,9 +83,6 @@ pub struct Rlimit {
 
 /// Checks `process`.
 pub(super) fn validate(process: &document::Process, faults: &mut Faults) -> Process {
-    faults.unsupported("process.scheduler", process.scheduler.is_some());
-    faults.unsupported("process.ioPriority", process.io_priority.is_some());
-    faults.unsupported("process.execCPUAffinity", process.exec_cpu_affinity.is_some());
     let terminal = process.terminal.unwrap_or(false);
     Process {
         args: arguments(process.args.as_deref().unwrap_or_default(), faults),
@@ -84,7 +91,7 @@ pub(super) fn validate(process: &document::Process, faults: &mut Faults) -> Proc
         terminal,
         console_size: process.console_size.filter(|_| terminal).map(|size| console_size(size, faults)),
         user: user(&process.user, faults),
-        capabilities: process.capabilities.as_ref().map(capabilities::masks),
+        capabilities: process.capabilities.as_ref().map(|sets| capabilities::masks(sets, faults)),
         rlimits: rlimits(process.rlimits.as_deref().unwrap_or_default(), faults),
         no_new_privileges: process.no_new_privileges.unwrap_or(false),
         oom_score_adj: process.oom_score_adj.inspect(|&score| {
@@ -94,6 +101,12 @@ pub(super) fn validate(process: &document::Process, faults: &mut Faults) -> Proc
         }),
         apparmor_profile: label("process.apparmorProfile", process.apparmor_profile.as_deref(), faults),
         selinux_label: label("process.selinuxLabel", process.selinux_label.as_deref(), faults),
+        scheduler: process.scheduler.as_ref().map(|scheduler| scheduling::scheduler(scheduler, faults)),
+        io_priority: process.io_priority.as_ref().map(|priority| scheduling::io_priority(priority, faults)),
+        exec_cpu_affinity: process
+            .exec_cpu_affinity
+            .as_ref()
+            .map(|affinity| scheduling::exec_cpu_affinity(affinity, faults)),
     }
 }
 

@@ -226,9 +226,6 @@ fn describe(location: &str, error: &str, value: Option<&Value>) -> String {
     };
     if let Value::String(name) = value {
         let shown = shorten(name);
-        if location.starts_with("process.capabilities.") {
-            return format!("unknown capability {}", shown.escape_debug());
-        }
         if error.starts_with("unknown variant") {
             return format!("unknown {} {shown:?}", noun(location));
         }

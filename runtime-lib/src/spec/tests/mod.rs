@@ -4,6 +4,7 @@
 
 mod mounts;
 mod reading;
+mod scheduling;
 
 use super::*;
 use serde_json::{Value, json};
@@ -111,12 +112,6 @@ fn version_root_and_process() {
     check(&[("/process/cwd", json!("tmp"))], &[r#"process.cwd: "tmp" is not an absolute path"#]);
     check(&[("/process/cwd", json!("/\0"))], &["process.cwd: contains a NUL byte"]);
     check(&[("/process/cwd", json!("/x".repeat(2048)))], &["process.cwd: is longer than 4095 bytes"]);
-    check(&[("/process/scheduler", json!({"policy": "SCHED_FIFO"}))], &["process.scheduler: is not supported"]);
-    check(&[("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE"}))], &["process.ioPriority: is not supported"]);
-    check(
-        &[("/process/execCPUAffinity", json!({"initial": "0", "final": "1"}))],
-        &["process.execCPUAffinity: is not supported"],
-    );
     check(&[("/process/selinuxLabel", json!("a\0"))], &["process.selinuxLabel: contains a NUL byte"]);
     let spec = valid(&[("/process/selinuxLabel", json!("")), ("/process/apparmorProfile", json!("web"))]);
     assert_eq!(spec.process.selinux_label, None);
@@ -172,10 +167,9 @@ fn rlimits_and_capabilities_become_the_kernels_numbers() {
     assert_eq!(capabilities.ambient, CapSet(1 << 21));
     assert_eq!(capabilities.effective, CapSet(0));
     assert_eq!(valid(&[("/process/capabilities", Value::Null)]).process.capabilities, None);
-    check(
-        &[("/process/capabilities/bounding", json!(["CAP_KILL", "CAP_CHOWN", "CAP_FOO"]))],
-        &["process.capabilities.bounding[2]: unknown capability CAP_FOO"],
-    );
+    let spec = valid(&[("/process/capabilities/bounding", json!(["CAP_KILL", "CAP_CHOWN", "CAP_FOO\n"]))]);
+    assert_eq!(spec.process.capabilities.unwrap().bounding, CapSet(1 << 5 | 1));
+    assert_eq!(spec.warnings, [r"process.capabilities.bounding[2]: ignoring unknown capability CAP_FOO\n"]);
 }
 
 #[test]
@@ -482,12 +476,7 @@ fn time_offsets() {
 
 #[test]
 fn what_is_not_implemented_is_refused_by_name() {
-    for (name, value, empty) in [
-        ("personality", json!({"domain": "LINUX"}), None),
-        ("memoryPolicy", json!({"mode": "MPOL_BIND"}), None),
-        ("intelRdt", json!({}), None),
-        ("netDevices", json!({"eth0": {}}), Some(json!({}))),
-    ] {
+    for (name, value, empty) in [("intelRdt", json!({}), None), ("netDevices", json!({"eth0": {}}), Some(json!({})))] {
         let pointer = format!("/linux/{name}");
         check(&[(&pointer, value)], &[&format!("linux.{name}: is not supported")]);
         if let Some(empty) = empty {

@@ -84,9 +84,6 @@ fn all_faults_come_out_at_once_with_their_places_in_the_original() {
             "mounts[4].destination: is missing",
             "mounts[5].options[0]: expected a string, found 1",
             "mounts[5].options[2]: expected a string, found 2",
-            "process.capabilities.bounding[0]: unknown capability CAP_A",
-            "process.capabilities.bounding[2]: unknown capability CAP_B",
-            "process.capabilities.bounding[3]: unknown capability CAP_C",
             "process.cwd: expected a string, found 1",
             "mounts[3].type: is missing, and no option says bind or rbind",
             "mounts[5].options[1]: id-mapped mounts are not supported",
@@ -238,11 +235,7 @@ fn other_values_in_place_of_words_and_arrays_in_place_of_objects() {
     check(&bounding(json!(["CAP_KILL", 5])), &["process.capabilities.bounding[1]: expected a string, found 5"]);
     check(
         &bounding(json!(["CAP_A", {}, "CAP_B"])),
-        &[
-            "process.capabilities.bounding[0]: unknown capability CAP_A",
-            "process.capabilities.bounding[1]: expected a string, found an object",
-            "process.capabilities.bounding[2]: unknown capability CAP_B",
-        ],
+        &["process.capabilities.bounding[1]: expected a string, found an object"],
     );
 }
 
@@ -251,11 +244,13 @@ fn a_specification_in_memory_means_what_its_text_means() {
     let config = everything();
     let spec = serde_json::from_value(config.clone()).unwrap();
     assert_eq!(validate(spec).unwrap(), parse(&text(&config)).unwrap());
-    let refused = changed(&[
-        ("/process/execCPUAffinity", json!({"initial": "0"})),
-        ("/process/scheduler", json!({"policy": "SCHED_OTHER"})),
+    let scheduled = changed(&[
+        ("/process/execCPUAffinity", json!({"initial": "0", "final": "1-3,5"})),
+        ("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RECLAIM"]})),
         ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE", "priority": 1})),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]})),
+        ("/linux/personality", json!({"domain": "LINUX32"})),
     ]);
-    let error = validate(serde_json::from_value(refused.clone()).unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), parse(&text(&refused)).unwrap_err().to_string());
+    let spec = serde_json::from_value(scheduled.clone()).unwrap();
+    assert_eq!(validate(spec).unwrap(), parse(&text(&scheduled)).unwrap());
 }
