@@ -16,6 +16,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use crate::args::Globals;
 use crate::failure::Failure;
@@ -60,6 +61,7 @@ pub(crate) const VERBS: &[Verb] = &[
     spec::VERB,
     start::VERB,
     state::VERB,
+    update::VERB,
 ];
 
 /// What a verb works with.

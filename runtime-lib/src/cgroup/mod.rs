@@ -12,6 +12,7 @@ mod devices;
 mod files;
 mod freeze;
 mod remove;
+mod update;
 
 pub use crate::plan::cgroup::{CgroupDirectory, CgroupMount, CgroupPaths, CgroupPlan, Driver};
 pub use create::Made;
