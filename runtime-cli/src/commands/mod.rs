@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 mod completion;
 mod create;
 mod delete;
+mod events;
 mod kill;
 mod list;
 mod new_container;
@@ -49,6 +50,7 @@ pub(crate) const VERBS: &[Verb] = &[
     completion::COMPLETION,
     create::VERB,
     delete::VERB,
+    events::VERB,
     kill::VERB,
     list::VERB,
     completion::MAN,
