@@ -169,10 +169,7 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
     let (uid_mappings, gid_mappings) = mappings(&linux, &namespaces, process.as_ref(), faults);
     let time_offsets = namespaces::time_offsets(linux.time_offsets().as_ref(), &namespaces, faults);
     let mounts = mounts::validate(document.mounts.as_deref().unwrap_or_default(), faults);
-    if namespaces.mount == Namespace::Host && !mounts.is_empty() {
-        faults.add("mounts", "unable to mount without a private mount namespace");
-    }
-    without_mount_namespace(&linux, root.as_ref(), &namespaces, faults);
+    without_mount_namespace(&linux, &mounts, root.as_ref(), &namespaces, faults);
     let devices = devices::validate(linux.devices().as_deref().unwrap_or_default(), faults);
     let masked_paths = restricted("linux.maskedPaths", linux.masked_paths().as_deref(), &namespaces, faults);
     let readonly_paths = restricted("linux.readonlyPaths", linux.readonly_paths().as_deref(), &namespaces, faults);
@@ -285,9 +282,18 @@ fn mappings(
 }
 
 /// What would change the caller's own mounts when the container has none of its own.
-fn without_mount_namespace(linux: &Linux, root: Option<&Root>, namespaces: &Namespaces, faults: &mut Faults) {
+fn without_mount_namespace(
+    linux: &Linux,
+    mounts: &[Mount],
+    root: Option<&Root>,
+    namespaces: &Namespaces,
+    faults: &mut Faults,
+) {
     if namespaces.mount != Namespace::Host {
         return;
+    }
+    if !mounts.is_empty() {
+        faults.add("mounts", "unable to mount without a private mount namespace");
     }
     if root.is_some_and(|root| root.readonly) {
         faults.add("root.readonly", "unable to make the root read-only without a private mount namespace");
