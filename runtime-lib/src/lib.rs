@@ -32,6 +32,7 @@ mod check;
 pub mod console;
 mod container;
 mod error;
+mod exec;
 pub mod host;
 mod id;
 mod launch;
@@ -45,6 +46,7 @@ pub use bundle::Bundle;
 pub use check::obstacles;
 pub use container::{Container, ContainerBuilder, ExitStatus, Force};
 pub use error::{Error, ErrorKind, Result};
+pub use exec::{ExecBuilder, ExecProcess};
 pub use id::ContainerId;
 #[cfg(fuzzing)]
 #[doc(hidden)]
