@@ -56,6 +56,13 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Runc, "umask of exec", "it takes no umask from --process"),
     (Runc, "a user id beyond 32 bits", "it takes it modulo 2^32: 4294967296 is root"),
     (Runc, "socket activation of exec", "its exec does not look at LISTEN_FDS"),
+    (Runc, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
+    (Crun, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
+    (
+        Runc,
+        "a_hook_that_prints_a_megabyte_or_leaves_a_daemon_behind_does_not_hang_anything",
+        "it waits until nobody has the hook's output open",
+    ),
     (Crun, "nothing_is_mounted_over_parts_of_proc", "it allows binds below /proc"),
     (Crun, "a link at /dev of the image", "it follows it, and makes its own links and devices outside of the image"),
     (Crun, "ids_that_would_leave_the_state_directory", "it accepts /a"),

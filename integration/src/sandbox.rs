@@ -30,9 +30,16 @@ impl Sandbox {
     /// # Panics
     /// When the test does not run as root.
     pub fn new(view: HostView) -> Sandbox {
+        Sandbox::of(view, Runtime::from_environment())
+    }
+
+    /// A fresh sandbox for a runtime, whatever the environment says: for tests that compare two.
+    ///
+    /// # Panics
+    /// When the test does not run as root.
+    pub fn of(view: HostView, runtime: Runtime) -> Sandbox {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         assert!(rustix::process::geteuid().is_root(), "these tests need root");
-        let runtime = Runtime::from_environment();
         let name = format!("corten-test-{}-{}.", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let directory = tempfile::Builder::new().prefix(&name).tempdir().unwrap();
         // The processes of a user namespace, who are nobody here, have to pass.

@@ -280,3 +280,76 @@ fn create_container_hooks_run_in_the_containers_cgroup() {
         }
     });
 }
+
+/// The kinds whose failure or delay would stop the command that runs them.
+const OF_START: [&str; 5] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"];
+
+#[test]
+fn a_hook_that_prints_a_megabyte_or_leaves_a_daemon_behind_does_not_hang_anything() {
+    once(|t| {
+        for kind in OF_START {
+            let (bundle, log) = with_log(t);
+            let pid = log.join("daemon");
+            // The daemon keeps the hook's input and output open.
+            let script = format!(
+                "dd if=/dev/zero bs=65536 count=16 2>/dev/null; sleep 1000 & echo $! > {}; exit 0",
+                pid.display()
+            );
+            let container = t.container(bundle.add(&format!("/hooks/{kind}"), hook(&script)).args(&["sleep", "1000"]));
+            container.create();
+            container.start();
+            assert!(lines(&pid).first().is_some_and(|pid| pid.parse::<i32>().is_ok()), "{kind}");
+            let inside = ["createContainer", "startContainer"].contains(&kind);
+            container.command("delete").option("--force").ok();
+            if !inside {
+                // Of the machine's own namespaces: not the container's business, and so for us to end.
+                t.host_shell(&format!("kill $(cat {})", pid.display()));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_timeout_ends_all_processes_of_the_hook() {
+    once(|t| {
+        for kind in ["prestart", "createRuntime", "createContainer", "startContainer"] {
+            let (bundle, log) = with_log(t);
+            let file = log.join("alive");
+            // A grandchild writes on until it is killed.
+            let script = format!("(while :; do echo x >> {}; sleep 0.1; done) & wait", file.display());
+            let slow =
+                json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"], "timeout": 1});
+            let bundle = bundle.add(&format!("/hooks/{kind}"), slow).without_namespace("pid").args(&["true"]);
+            let container = t.container(bundle);
+            container.command("run").fails(1);
+            assert!(!lines(&file).is_empty(), "{kind}: the hook has run");
+            // Two looks with nothing new between them: it has ended. One that lives on never stops to write.
+            eventually(&format!("{kind}: the hook's own child has ended"), || {
+                let before = lines(&file).len();
+                std::thread::sleep(std::time::Duration::from_millis(500));
+                lines(&file).len() == before
+            });
+            t.assert_nothing_left();
+        }
+    });
+}
+
+#[test]
+fn hooks_have_clean_signals_also_in_the_foreground() {
+    once(|t| {
+        let (mut bundle, log) = with_log(t);
+        for kind in KINDS {
+            let script = format!("grep -E 'Sig(Blk|Ign)' /proc/self/status > {}", log.join(kind).display());
+            bundle = bundle.add(&format!("/hooks/{kind}"), hook(&script));
+        }
+        t.container(bundle.args(&["true"])).command("run").ok();
+        for kind in KINDS {
+            assert_eq!(
+                lines(&log.join(kind)).first().map(String::as_str),
+                Some("SigBlk:\t0000000000000000"),
+                "{kind}: {:?}",
+                lines(&log.join(kind))
+            );
+        }
+    });
+}

@@ -94,6 +94,7 @@ pub(crate) fn option(long: &'static str, value: &'static str, help: &'static str
         .value_name(value)
         .value_parser(clap::value_parser!(OsString))
         .allow_hyphen_values(true)
+        .hide_default_value(true)
         .help(help)
 }
 

@@ -209,6 +209,7 @@ numbers! {
     FCHDIR = 81, 50;
     FCHOWN = 93, 55;
     UMASK = 95, 166;
+    SETPGID = 109, 154;
     SETSID = 112, 157;
     SETGROUPS = 116, 159;
     SETRESUID = 117, 147;

@@ -39,6 +39,7 @@ fn run_one(hook: &Hook<'_>, before: &[u8], state: &HookState<'_>, link: &Link) -
     }
     let finished = sys::pidfd_open(pid).and_then(|pidfd| sys::wait_readable(pidfd.0, hook.timeout));
     if finished != Ok(true) {
+        sys::kill(-pid); // all that it has started in its group, unless it had not come to make one
         sys::kill(pid);
     }
     let status = sys::wait(pid).during(Op::Whole)?;
@@ -57,6 +58,7 @@ fn become_hook(hook: &Hook<'_>, stdin: RawFd, output: Option<RawFd>, args: &Vect
     if placed.is_err() {
         sys::exit(127); // rather than with descriptors that are not meant for it
     }
+    let _ = sys::set_process_group();
     sys::unblock_signals();
     sys::umask(0o022); // ours is 0
     sys::execve(hook.path, args.as_slice(), env.as_slice());

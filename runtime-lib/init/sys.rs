@@ -437,9 +437,9 @@ pub fn wait(pid: i32) -> Result<i32> {
     }
 }
 
-/// `kill(2)` with SIGKILL.
+/// `kill(2)` with SIGKILL; a negative number is that of a process group.
 pub fn kill(pid: i32) {
-    let _ = call!(KILL, pid as usize, 9);
+    let _ = call!(KILL, pid as isize as usize, 9);
 }
 
 /// `exit_group(2)`.
@@ -457,6 +457,11 @@ pub fn getpid() -> i32 {
 /// `setsid(2)`.
 pub fn setsid() -> Result {
     call!(SETSID).map(drop)
+}
+
+/// `setpgid(2)`: this process leads a group of its own.
+pub fn set_process_group() -> Result {
+    call!(SETPGID, 0, 0).map(drop)
 }
 
 /// `umask(2)`.

@@ -390,6 +390,7 @@ impl Container {
         let Some(fifo) = self.entry.open_start()? else {
             let message = match self.entry.now(Some(&record), Some(&lock))?.status {
                 Status::Stopped => "cannot start a container that has stopped",
+                Status::Paused => "cannot start a container in the paused state",
                 _ => "cannot start an already running container",
             };
             return Err(Error::new(ErrorKind::WrongStatus, message));

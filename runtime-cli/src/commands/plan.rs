@@ -17,7 +17,7 @@ pub(super) const VERB: Verb = Verb {
         command
             .arg(option("bundle", "DIR", "the bundle [default: the current directory]").short('b'))
             .arg(option("format", "FORMAT", "text or json [default: text]").default_value("text"))
-            .arg(option("id", "CONTAINER-ID", "the id to plan for").default_value("container"))
+            .arg(option("id", "CONTAINER-ID", "the id to plan for [default: container]").default_value("container"))
     },
     run,
 };

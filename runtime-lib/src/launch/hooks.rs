@@ -2,13 +2,14 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::Hook;
-use crate::sys::{memfd, pidfd};
+use crate::sys::{kill, memfd, pidfd, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// What of a hook's output goes into the error.
@@ -39,6 +40,7 @@ pub(crate) fn run(kind: &str, hooks: &[Hook], state: &HookState<'_>) -> Result<(
     Ok(())
 }
 
+/// Runs one hook, as the leader of a process group of its own.
 fn run_one(hook: &Hook, state: &HookState<'_>) -> Result<()> {
     let failed = |error: std::io::Error| Error::os(format!("run {}", hook.path), error).with_kind(ErrorKind::Hook);
     // Files and not pipes: a hook that does not read, or whose children keep its output open, must not block us.
@@ -46,42 +48,67 @@ fn run_one(hook: &Hook, state: &HookState<'_>) -> Result<()> {
     let (mut input, output) = (scratch(c"hook state")?, scratch(c"hook output")?);
     let text = serde_json::to_vec(state).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
     input.write_all(&text).and_then(|()| input.rewind()).map_err(failed)?;
-    let stdio = |file: &File| file.try_clone().map(Stdio::from).map_err(failed);
-    let mut command = Command::new(&hook.path);
-    if let Some((name, args)) = hook.args.split_first() {
-        command.arg0(name).args(args);
-    }
-    command.env_clear().envs(hook.env.iter().filter_map(|variable| variable.split_once('=')));
-    command.current_dir(state.bundle).stdin(input).stdout(stdio(&output)?).stderr(stdio(&output)?);
-    let mut child = command.spawn().map_err(failed)?;
-    let status = wait(&mut child, hook.timeout).map_err(failed)?;
-    match status {
+    let input = input.try_clone().map_err(failed)?;
+    // A duplicate is never one of the numbers 0 to 2, which the child's own are put on.
+    let for_child = output.try_clone().map_err(failed)?;
+    let (path, directory) = (c(&hook.path)?, c(state.bundle)?);
+    let (args, env) = (strings(&hook.args)?, strings(&hook.env)?);
+    let pid = spawn::spawn(&spawn::Program {
+        path: &path,
+        args: &pointers(&args),
+        env: &pointers(&env),
+        directory: &directory,
+        input: input.as_fd(),
+        output: for_child.as_fd(),
+    });
+    let pid = pid.map_err(|errno| failed(errno.into()))?;
+    match wait(pid, hook.timeout).map_err(failed)? {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(hook_error(&describe(status), output)),
         None => Err(hook_error("timed out and was killed", output)),
     }
 }
 
-/// Waits for the hook; none if it ran out of time and was killed.
-fn wait(child: &mut Child, timeout: Option<u64>) -> std::io::Result<Option<ExitStatus>> {
-    let Some(seconds) = timeout else { return child.wait().map(Some) };
+fn c(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::new(ErrorKind::Internal, format!("a NUL byte in {text:?}")))
+}
+
+fn strings(texts: &[String]) -> Result<Vec<CString>> {
+    texts.iter().map(|text| c(text)).collect()
+}
+
+fn pointers(texts: &[CString]) -> Vec<&CStr> {
+    texts.iter().map(CString::as_c_str).collect()
+}
+
+/// Waits for the hook; none if it ran out of time and was killed, with all processes of its group.
+fn wait(pid: i32, timeout: Option<u64>) -> std::io::Result<Option<ExitStatus>> {
+    // Our child, which nobody else reaps: the pid is still its own.
+    let pidfd = pidfd::open(pid)?;
+    let in_time = ends_within(&pidfd, timeout)?;
+    if !in_time {
+        let _ = kill::kill_group(pid, libc::SIGKILL);
+    }
+    let status = match pidfd::wait(&pidfd)? {
+        pidfd::Ended::Exited(code) => ExitStatus::from_raw(code << 8),
+        pidfd::Ended::Signaled(signal) => ExitStatus::from_raw(signal),
+    };
+    Ok(in_time.then_some(status))
+}
+
+fn ends_within(pidfd: &OwnedFd, timeout: Option<u64>) -> std::io::Result<bool> {
+    let Some(seconds) = timeout else { return Ok(true) };
     let end = Instant::now().checked_add(Duration::from_secs(seconds));
-    let pidfd = pidfd::open(child.id() as i32)?;
     loop {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         let left = left.map_or(PollTimeout::NONE, |left| {
             // Rounded up, or the last millisecond would be spent spinning; a wait beyond 24 days is cut and repeated.
             PollTimeout::try_from(left.as_millis().saturating_add(1).min(1 << 30)).unwrap_or(PollTimeout::MAX)
         });
-        let ended = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], left);
-        match ended {
-            Ok(0) if end.is_some_and(|end| Instant::now() >= end) => {
-                child.kill()?;
-                child.wait()?;
-                return Ok(None);
-            }
+        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) if end.is_some_and(|end| Instant::now() >= end) => return Ok(false),
             Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) => return child.wait().map(Some),
+            Ok(_) => return Ok(true),
             Err(errno) => return Err(errno.into()),
         }
     }

@@ -10,4 +10,5 @@ pub(crate) mod memfd;
 pub(crate) mod namespace;
 pub(crate) mod pidfd;
 pub(crate) mod socket;
+pub(crate) mod spawn;
 pub(crate) mod tty;
