@@ -2,10 +2,13 @@
 
 mod control;
 
+mod exec;
+
+pub use exec::{ExecBuilder, ExecProcess};
+
 use crate::cgroup::{Cgroup, Made};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::ExecBuilder;
 use crate::host::Host;
 use crate::launch::{self, Io, Undo, hooks};
 use crate::plan::{self, Choices};
@@ -276,7 +279,7 @@ fn acquire(plan: &mut Plan, entry: &Entry, bundle: &Bundle) -> Result<(Record, M
 }
 
 /// Duplicates of the caller's descriptors that the program gets; the caller's own stay untouched.
-pub(crate) fn duplicate_preserved(choices: &Choices) -> Result<Vec<OwnedFd>> {
+fn duplicate_preserved(choices: &Choices) -> Result<Vec<OwnedFd>> {
     let count = choices.listen_fds.saturating_add(choices.preserve_fds);
     let numbers = (3..).take(count as usize);
     numbers
@@ -563,10 +566,6 @@ impl Container {
     /// umask and labels that it leaves out are those of the container.
     pub fn exec_process(&self, json: impl Into<Vec<u8>>) -> ExecBuilder<'_> {
         ExecBuilder::of_process(self, json.into())
-    }
-
-    pub(crate) fn entry(&self) -> &Entry {
-        &self.entry
     }
 
     /// The pid of the container's first process in the caller's pid namespace, `None` if it had ended already when the

@@ -32,7 +32,6 @@ mod check;
 pub mod console;
 mod container;
 mod error;
-mod exec;
 pub mod host;
 mod id;
 mod launch;
@@ -44,9 +43,8 @@ mod sys;
 
 pub use bundle::Bundle;
 pub use check::obstacles;
-pub use container::{Container, ContainerBuilder, ExitStatus, Force};
+pub use container::{Container, ContainerBuilder, ExecBuilder, ExecProcess, ExitStatus, Force};
 pub use error::{Error, ErrorKind, Result};
-pub use exec::{ExecBuilder, ExecProcess};
 pub use id::ContainerId;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 //! One more program in a container that runs: see [`Container::exec`](crate::Container::exec).
 
+use super::{Container, ExitStatus, duplicate_preserved};
 use crate::cgroup::SubCgroup;
-use crate::container::{Container, ExitStatus, duplicate_preserved};
 use crate::error::{Error, ErrorKind, Result};
 use crate::launch::{self, Io, Target};
 use crate::plan::exec::Existing;
@@ -65,11 +65,11 @@ impl<'a> ExecBuilder<'a> {
         }
     }
 
-    pub(crate) fn of_args(container: &'a Container, args: Vec<String>) -> ExecBuilder<'a> {
+    pub(super) fn of_args(container: &'a Container, args: Vec<String>) -> ExecBuilder<'a> {
         ExecBuilder::new(container, Source::Args(args))
     }
 
-    pub(crate) fn of_process(container: &'a Container, json: Vec<u8>) -> ExecBuilder<'a> {
+    pub(super) fn of_process(container: &'a Container, json: Vec<u8>) -> ExecBuilder<'a> {
         ExecBuilder::new(container, Source::Process(json))
     }
 
@@ -196,7 +196,7 @@ impl<'a> ExecBuilder<'a> {
     /// [`ErrorKind::WrongStatus`] in a container that is stopped, paused, or still being created;
     /// [`ErrorKind::ProgramNotFound`] and [`ErrorKind::ProgramNotExecutable`]; what cannot be honoured. Nothing runs then.
     pub fn spawn(self) -> Result<ExecProcess> {
-        let entry = self.container.entry();
+        let entry = &self.container.entry;
         let record = entry.record()?;
         let now = entry.now(record.as_ref(), None)?;
         let refuse = |text: &str| Err(Error::new(ErrorKind::WrongStatus, text));
