@@ -12,11 +12,16 @@ mod create;
 mod devices;
 mod files;
 mod freeze;
+mod oom;
 mod remove;
+pub mod stats;
+mod update;
 
 pub use crate::plan::cgroup::{CgroupDirectory, CgroupMount, CgroupPaths, CgroupPlan, Driver};
 pub use below::SubCgroup;
 pub use create::Made;
+pub use oom::OomWatch;
+pub use stats::Stats;
 
 use crate::error::{Error, Result};
 use crate::host::HostCgroups;
