@@ -2,11 +2,9 @@
 
 mod control;
 mod events;
-
-pub use events::{Event, Events};
-
 mod exec;
 
+pub use events::{Event, Events};
 pub use exec::{ExecBuilder, ExecProcess};
 
 use crate::cgroup::{Cgroup, Made};
