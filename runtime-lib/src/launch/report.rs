@@ -208,7 +208,8 @@ fn exec_error(errno: i32, args: &[String]) -> Error {
     let (kind, why) = match errno {
         libc::ENOENT => (ErrorKind::ProgramNotFound, format!("stat {name}: no such file or directory")),
         libc::EACCES => (ErrorKind::ProgramNotExecutable, "permission denied".to_owned()),
-        libc::EISDIR => (ErrorKind::ProgramNotExecutable, "is a directory".to_owned()),
+        // What execve(2) says of a directory, and what Docker 20.10 makes 126 of.
+        libc::EISDIR => (ErrorKind::ProgramNotExecutable, "is a directory: permission denied".to_owned()),
         libc::ENOEXEC => (ErrorKind::ProgramNotExecutable, "exec format error".to_owned()),
         _ => {
             let text = nix::errno::Errno::from_raw(errno).desc().to_lowercase();
