@@ -14,20 +14,23 @@ pub fn join(namespaces: &wire::Namespaces<'_>, link: &Link) -> Step {
     for (place, index) in namespaces.join.iter().enumerate() {
         sys::setns(link.fd(index)?).during(Op::Whole).of(place)?;
     }
-    Ok(())
+    match namespaces.of {
+        // In one call: a process of the container never sees us in some of its namespaces only.
+        Some(process) => sys::setns_of(link.fd(process)?, namespaces.of_kinds).during(Op::Whole).of(usize::MAX),
+        None => Ok(()),
+    }
 }
 
 /// Forks if a namespace asks for it. The child is a child of the launcher too (`CLONE_PARENT`); the parent tells its
 /// pid and is done.
 pub fn fork(namespaces: &wire::Namespaces<'_>, link: &Link) -> Step {
     match namespaces.fork {
-        Some(flags) => fork_with(flags, link, Phase::Fork, !namespaces.mapped),
+        Some(flags) => fork_with(flags, link, Phase::Fork, false),
         None => Ok(()),
     }
 }
 
-/// The child must not speak before its parent has told its pid: it waits for the launcher to know it, unless it waits for
-/// its mappings anyway.
+/// With `wait` the child goes on once the launcher knows it.
 fn fork_with(flags: u64, link: &Link, phase: Phase, wait: bool) -> Step {
     match sys::fork(flags | CLONE_PARENT, 0).during(Op::Fork)? {
         0 if wait => link.hear(word::FOLLOWED),
