@@ -186,6 +186,12 @@ fn a_container_without_a_mount_namespace_is_in_its_root_and_mounts_nothing() {
             std::fs::read_dir(container.proc_file("root/proc")).map(|_| ()).map_err(|e| e.kind()).err(),
             Some(std::io::ErrorKind::NotFound)
         );
+        if t.runtime() == corten_integration::Runtime::Corten {
+            // It must not run among the host's files.
+            let output = t.command("exec", &[container.id(), "sh", "-c", "cat /proc/self/mounts"]).run();
+            assert_ne!(output.code(), 0, "{output}");
+            assert!(output.stderr().contains("without a mount namespace"), "{output}");
+        }
         container.command("delete").option("--force").ok();
         t.assert_nothing_left();
     });
