@@ -97,13 +97,6 @@ wire_enum! {
     }
 }
 
-impl Phase {
-    /// Whether the step belongs to the init that was started, not to the child that it forks.
-    pub const fn is_before_fork(self) -> bool {
-        matches!(self, Phase::Begin | Phase::Orders | Phase::OomScore | Phase::Join | Phase::Fork)
-    }
-}
-
 wire_enum! {
     /// What exactly failed within a step.
     Op {

@@ -422,13 +422,18 @@ fn send_orders(link: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(
     Ok(())
 }
 
+/// Whether the step belongs to the init that was started, not to the child that it forks.
+fn is_before_fork(phase: Phase) -> bool {
+    matches!(phase, Phase::Begin | Phase::Orders | Phase::OomScore | Phase::Join | Phase::Fork)
+}
+
 /// What the init says about its fork. Its child does not wait for that: what it says meanwhile is kept.
 fn fork_report(session: &mut Session<'_>) -> Result<Report> {
     loop {
         match session.receive()? {
             Some(report) if report.phase == Phase::Fork && report.errno == 0 => return Ok(report),
             // The init's own failure: there is no child then.
-            Some(report) if report.errno != 0 && report.phase.is_before_fork() => return Err(session.failure(&report)),
+            Some(report) if report.errno != 0 && is_before_fork(report.phase) => return Err(session.failure(&report)),
             Some(report) => session.early.push_back(report),
             None => return Err(session.silence()),
         }
