@@ -68,7 +68,7 @@ inside() {
 	# Some engines run whatever `runc` their PATH has.
 	ln -s "$runtime" "$work/bin/runc"
 	# crun does not work with controllers in the cgroup2 of a hybrid hierarchy.
-	if [ "$name" = crun ] && [ -s /sys/fs/cgroup/unified/cgroup.controllers ]; then
+	if [ "$name" = crun ] && [ -n "$(cat /sys/fs/cgroup/unified/cgroup.controllers 2>/dev/null)" ]; then
 		umount /sys/fs/cgroup/unified
 		mount -t tmpfs tmpfs /sys/fs/cgroup/unified
 	fi
