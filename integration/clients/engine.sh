@@ -238,8 +238,10 @@ scenarios() {
 		esac
 		after >"$log" 2>&1 </dev/null || { printf 'after %s:\n' "$scenario"; sed 's/^/    /' "$log"; }
 	done
-	code=0
-	nothing_left >"$log" 2>&1 || code=$?
+	set +e
+	(set -e; nothing_left) >"$log" 2>&1
+	code=$?
+	set -e
 	if [ $code = 0 ]; then
 		ok=$((ok + 1))
 		echo 'ok nothing_left'
