@@ -50,10 +50,14 @@ after() {
 
 nothing_left() {
 	after
-	find /sys/fs/cgroup/systemd -depth -type d -path "*/$group/*" -exec rmdir {} + 2>/dev/null || true # of pods, which podman forgets
-	eventually no_cgroups_left
+	# Those of containers; podman forgets its own, of pods and conmon.
+	eventually no_container_groups_left
 	is '' "$(podman ps -aq)"
 	is '' "$(ls /run/runc /run/corten 2>/dev/null | grep -v ':$' | grep -v '^$' || true)"
+}
+
+no_container_groups_left() {
+	is '' "$(find /sys/fs/cgroup -type d -path "*/$group/*" -name 'libpod-*' ! -name '*conmon*' 2>/dev/null)"
 }
 
 scenario_run_and_exit_codes() {
