@@ -38,7 +38,7 @@ isolate() {
 	chmod 711 "$ENGINE_WORK"
 	trap clean EXIT
 	# unshare blocks SIGTERM while it waits.
-	trap 'kill -KILL "$unshare" 2>/dev/null; exit 143' TERM INT HUP
+	trap 'kill -KILL "$unshare" 2>/dev/null || true' TERM INT HUP
 	unshare --mount --net --pid --fork --kill-child --propagation private "$0" "$@" &
 	unshare=$!
 	wait "$unshare" || code=$?
