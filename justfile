@@ -97,3 +97,8 @@ sbom:
 # builds the release program in two folders and compares it byte by byte
 reproducible:
     tools/reproducible.sh
+
+# corten beside runc and crun for a long time: runs, 32 at once, a random mix of commands; says what is wrong or left (root)
+soak MINUTES="0" *ARGS:
+    cargo build --release --package corten --package corten-benches
+    target/release/soak --minutes {{MINUTES}} {{ARGS}}

@@ -1,6 +1,5 @@
 #!/bin/sh
 # Builds the release program of the last commit in two folders of different names and lengths, and compares the bytes.
-# --remap-path-prefix takes the folders out of the messages of panics and the debug information.
 set -eu
 repository=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
@@ -11,8 +10,7 @@ for folder in one another-folder/of-another-length; do
 	(
 		cd "$work/$folder"
 		unset CARGO_TARGET_DIR
-		RUSTFLAGS="--remap-path-prefix=$PWD=/corten --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-			cargo build --quiet --release --locked --package corten
+		cargo build --quiet --release --locked --package corten
 	)
 	sha256sum <"$work/$folder/target/release/corten"
 done

@@ -45,6 +45,27 @@ pub fn prepare(directory: &Path, view: View) -> Result<Bundles> {
     Ok(bundles)
 }
 
+/// Makes a third bundle: the measured one with a program that waits until it is killed.
+///
+/// # Errors
+/// `directory` cannot be written.
+pub fn waiting(directory: &Path, bundles: &Bundles) -> Result<PathBuf> {
+    let fail = |error: std::io::Error| format!("prepare a bundle in {}: {error}", directory.display());
+    let path = bundles.measured.join("config.json");
+    let text = fs::read_to_string(path).map_err(fail)?;
+    let mut config: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    if let Some(args) = config.pointer_mut("/process/args") {
+        *args = serde_json::json!(["/bin/sleep", "100000"]);
+    }
+    let bundle = directory.join("waiting");
+    fs::create_dir_all(&bundle).map_err(fail)?;
+    fs::write(bundle.join("config.json"), config.to_string()).map_err(fail)?;
+    symlink(bundles.measured.join("rootfs"), bundle.join("rootfs")).map_err(fail)?;
+    let sleep = bundles.measured.join("rootfs/bin/sleep");
+    symlink("busybox", sleep).map_err(fail)?;
+    Ok(bundle)
+}
+
 /// Makes everything of a bundle but `/bin/true`; returns the directory for that.
 fn prepare_without_program(bundle: &Path, view: View) -> Result<PathBuf> {
     let bin = bundle.join("rootfs/bin");

@@ -3,6 +3,7 @@
 
 pub mod bundle;
 pub mod lifecycle;
+pub mod mix;
 pub mod process;
 pub mod program;
 pub mod rounds;

@@ -76,7 +76,8 @@ impl Program {
         self.verb("delete", &["--force".as_ref(), id.as_ref()])
     }
 
-    fn verb(&self, verb: &str, arguments: &[&std::ffi::OsStr]) -> Command {
+    /// Any other command of the runtime.
+    pub fn verb(&self, verb: &str, arguments: &[&std::ffi::OsStr]) -> Command {
         let root = self.state.as_deref().unwrap_or(Path::new("/nonexistent"));
         let mut command = quiet(&self.path, ["--root".as_ref(), root.as_os_str(), verb.as_ref()]);
         command.args(arguments);
