@@ -57,10 +57,12 @@ pub fn waiting(directory: &Path, bundles: &Bundles) -> Result<PathBuf> {
     if let Some(args) = config.pointer_mut("/process/args") {
         *args = serde_json::json!(["/bin/sleep", "100000"]);
     }
+    if let Some(path) = config.pointer_mut("/root/path") {
+        *path = serde_json::json!(bundles.measured.join("rootfs"));
+    }
     let bundle = directory.join("waiting");
     fs::create_dir_all(&bundle).map_err(fail)?;
     fs::write(bundle.join("config.json"), config.to_string()).map_err(fail)?;
-    symlink(bundles.measured.join("rootfs"), bundle.join("rootfs")).map_err(fail)?;
     let sleep = bundles.measured.join("rootfs/bin/sleep");
     symlink("busybox", sleep).map_err(fail)?;
     Ok(bundle)
