@@ -222,7 +222,7 @@ impl ContainerBuilder {
         let launch = launch::begin(plan, &io, made, nix::unistd::geteuid().is_root())?;
         // While the init builds the root.
         entry.prepare_init(&InitProcess::of(launch.pid())?)?;
-        let launch = launch.run_hooks()?;
+        let launch = launch.run_hooks()?.hand_listener_over()?;
         let child = match starter {
             Starter::Later => {
                 let launch = launch.wait_ready()?;

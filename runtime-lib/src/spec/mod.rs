@@ -37,6 +37,9 @@ use oci_spec::runtime::{Linux, Spec};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// The version of the runtime specification that is implemented.
+pub const VERSION: &str = "1.3.0";
+
 /// A configuration in which every element is known to have a meaning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ValidSpec {
