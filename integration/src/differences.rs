@@ -13,6 +13,8 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "delete --force removes a shared-pid cgroup on v2",
         "it freezes, kills, and then gives up on EBUSY from rmdir while the processes end; it exits with 0 all the same",
     ),
+    (Runc, "features of 1.3", "it is older than the elements of 1.3"),
+    (Crun, "features of 1.3", "it is older than the elements of 1.3"),
     (Runc, "domainname", "it is older than domainname (specification 1.1) and ignores it"),
     (
         Runc,

@@ -1,6 +1,6 @@
 //! linux.seccomp: what a program observes of its filter.
 
-use corten_integration::{Sandbox, once, skip};
+use corten_integration::{Runtime, Sandbox, once, skip};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -88,8 +88,7 @@ fn every_action_has_its_effect() {
 /// Compiles a program without a C library: `_start` makes the call `NUMBER("/new", 0755)` and exits with its errno.
 fn caller(t: &Sandbox, bits: u8, number: u32) -> Option<Vec<u8>> {
     let (source, program) = (t.new_path("source"), t.new_path("program"));
-    let (trap, first, second, exit) =
-        if bits == 32 { ("int $0x80", "b", "c", 1) } else { ("syscall", "D", "S", 60) };
+    let (trap, first, second, exit) = if bits == 32 { ("int $0x80", "b", "c", 1) } else { ("syscall", "D", "S", 60) };
     let text = format!(
         "void _start(void) {{ long r; __asm__ volatile(\"{trap}\" : \"=a\"(r) : \"a\"({number}L), \"{first}\"(\"/new\"), \
          \"{second}\"(0755L) : \"memory\", \"rcx\", \"r11\"); __asm__ volatile(\"{trap}\" : : \"a\"({exit}L), \
@@ -135,14 +134,88 @@ fn calls_that_are_newer_than_the_profile_do_not_exist() {
             json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"],
             "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]})
         };
-        let needed = json!(["execve", "exit", "read", "write", "close", "futex", "rt_sigreturn", "setuid", "openat",
-            "fcntl", "fstat", "newfstatat", "getdents64", "prctl", "epoll_ctl", "epoll_pwait", "nanosleep", "getpid",
-            "tgkill", "rt_sigprocmask", "rt_sigaction", "sigaltstack", "capset", "capget", "setgid", "setgroups",
-            "chdir", "getcwd", "fchdir", "getppid", "faccessat2", "faccessat", "statx", "mmap", "munmap", "madvise",
-            "pipe2", "umask", "fchown", "close_range", "readlinkat", "clone", "clone3", "sched_yield", "lseek"]);
+        let needed = json!([
+            "execve",
+            "exit",
+            "read",
+            "write",
+            "close",
+            "futex",
+            "rt_sigreturn",
+            "setuid",
+            "openat",
+            "fcntl",
+            "fstat",
+            "newfstatat",
+            "getdents64",
+            "prctl",
+            "epoll_ctl",
+            "epoll_pwait",
+            "nanosleep",
+            "getpid",
+            "tgkill",
+            "rt_sigprocmask",
+            "rt_sigaction",
+            "sigaltstack",
+            "capset",
+            "capget",
+            "setgid",
+            "setgroups",
+            "chdir",
+            "getcwd",
+            "fchdir",
+            "getppid",
+            "faccessat2",
+            "faccessat",
+            "statx",
+            "mmap",
+            "munmap",
+            "madvise",
+            "pipe2",
+            "umask",
+            "fchown",
+            "close_range",
+            "readlinkat",
+            "clone",
+            "clone3",
+            "sched_yield",
+            "lseek"
+        ]);
         for (number, errno) in [(102, 1), (4095, 38)] {
             let Some(program) = caller(t, 64, number) else { skip!("gcc cannot make a program") };
             assert_eq!(exit_of(t, &program, profile(needed.clone())), errno, "call {number}");
         }
+    });
+}
+
+/// `plan --seccomp`, which needs neither a machine nor privileges.
+#[test]
+fn the_plan_shows_decisions_and_program() {
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            skip!("only corten has plan");
+        }
+        let condition = json!([{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}]);
+        let rules = json!([{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+            {"names": ["umask"], "action": "SCMP_ACT_TRAP", "args": condition}]);
+        let bundle = t.bundle().set("/linux/seccomp", allowing(rules));
+        bundle.write();
+        let plan = t.command("plan", &[bundle.path().to_str().unwrap()]).option("--seccomp").ok().stdout();
+        let expected = [
+            "SCMP_ARCH_X86_64 (audit 0xc000003e)",
+            "errno ENOSPC, 1 calls: mkdir",
+            "umask: trap if args[0] == 0x7; else allow",
+            "any other architecture: kill-thread",
+            "0: load arch",
+            "return errno ENOSPC",
+            "return trap",
+        ];
+        for line in expected {
+            assert!(plan.contains(line), "{line} is not in\n{plan}");
+        }
+        let none = t.bundle();
+        none.write();
+        let plan = t.command("plan", &[none.path().to_str().unwrap()]).option("--seccomp").ok();
+        assert_eq!(plan.stdout(), "no seccomp profile\n");
     });
 }

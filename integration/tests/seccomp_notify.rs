@@ -22,7 +22,8 @@ impl Agent {
         let agent = Agent { process, socket, state };
         // Listed there once it is bound and listens.
         let listed = || std::fs::read_to_string("/proc/net/unix").unwrap();
-        let listens = || listed().lines().any(|l| l.contains("00010000") && l.ends_with(agent.socket.to_str().unwrap()));
+        let listens =
+            || listed().lines().any(|l| l.contains("00010000") && l.ends_with(agent.socket.to_str().unwrap()));
         eventually("the agent listens", listens);
         agent
     }

@@ -13,10 +13,6 @@ use serde_json::{Value, json};
 /// does not depend on the machine.
 pub fn features() -> Value {
     let systemd = plans(json!({}), true);
-    let mut annotations = json!({"org.corten.version": env!("CARGO_PKG_VERSION")});
-    if let Some((library, version)) = crate::seccomp::library() {
-        annotations[library] = version.into();
-    }
     let unsafe_annotations = if systemd { json!(["org.systemd.property."]) } else { json!([]) };
     json!({
         "ociVersionMin": "1.0.0",
@@ -24,7 +20,7 @@ pub fn features() -> Value {
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": mount_options(),
         "linux": linux(systemd),
-        "annotations": annotations,
+        "annotations": {"org.corten.version": env!("CARGO_PKG_VERSION")},
         "potentiallyUnsafeConfigAnnotations": unsafe_annotations,
     })
 }
@@ -48,13 +44,7 @@ fn linux(systemd: bool) -> Value {
 }
 
 fn seccomp() -> Value {
-    let flags = [
-        ("SECCOMP_FILTER_FLAG_TSYNC", Filter::TSYNC),
-        ("SECCOMP_FILTER_FLAG_LOG", Filter::LOG),
-        ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", Filter::SPEC_ALLOW),
-        // The kernel takes it only with a listener.
-        ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", Filter::WAIT_KILLABLE_RECV | Filter::NEW_LISTENER),
-    ];
+    let flags = Filter::FLAGS;
     let known: Vec<&str> = flags.iter().map(|(name, _)| *name).collect();
     let supported = flags.iter().filter(|(_, flag)| crate::sys::seccomp::knows_flag(*flag));
     let mut archs: Vec<&str> = Arch::ALL.iter().map(|arch| arch.oci_name()).collect();
@@ -80,11 +70,11 @@ fn namespaces() -> Vec<&'static str> {
     let ids = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
     let planned = |kind: &&str| {
         let mut kinds = vec![json!({"type": "mount"})];
-        if **kind != "mount" {
+        if *kind != "mount" {
             kinds.push(json!({"type": kind}));
         }
         let mut linux = json!({"namespaces": kinds});
-        if **kind == "user" {
+        if *kind == "user" {
             linux["uidMappings"] = ids.clone();
             linux["gidMappings"] = ids.clone();
         }
@@ -120,15 +110,12 @@ fn plans(elements: Value, systemd_cgroup: bool) -> bool {
         "linux": {"namespaces": [{"type": "mount"}]},
     });
     merge(&mut config, elements);
-    let (Ok(bundle), Ok(id)) = (Bundle::with_config("/bundle", config.to_string()), ContainerId::new("features")) else {
+    let (Ok(bundle), Ok(id)) = (Bundle::with_config("/bundle", config.to_string()), ContainerId::new("features"))
+    else {
         return false;
     };
     let choices = Choices { systemd_cgroup, ..Choices::default() };
-    let v2 = Hierarchy {
-        controllers: Vec::new(),
-        mount_point: "/sys/fs/cgroup".to_owned(),
-        own_path: "/".to_owned(),
-    };
+    let v2 = Hierarchy { controllers: Vec::new(), mount_point: "/sys/fs/cgroup".to_owned(), own_path: "/".to_owned() };
     let host = Host { cgroups: HostCgroups { v1: Vec::new(), v2: Some(v2) }, euid: 0 };
     plan::lower(&bundle, &id, &host, &choices).is_ok()
 }

@@ -25,6 +25,7 @@ pub use capabilities::{CapSet, Capabilities};
 pub use devices::{Device, DeviceKind};
 pub use example::example;
 pub use hooks::{Hook, Hooks};
+pub(crate) use mount_options::mount_options;
 pub use mounts::{Mount, MountAttrs, MountKind, Propagation, PropagationKind};
 pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces};
 pub use process::{ConsoleSize, Process, Rlimit, User};
