@@ -96,22 +96,16 @@ fn claimed_namespaces_are_new_ones() {
 #[test]
 fn claimed_mount_options_are_accepted() {
     on_every_view(|t| {
-        let options = words(&features(t)["mountOptions"]);
-        // For these the source, the superblock or a mapping must be of a special kind.
-        let special = ["remount", "bind", "rbind", "idmap", "ridmap", "acl", "noacl", "mand", "iversion"];
-        let known: BTreeSet<&str> = options.iter().map(String::as_str).collect();
-        for option in known.iter().filter(|option| !special.contains(*option)) {
-            // Kernel and runtime refuse an unbindable or shared mount nowhere, but one at a time.
-            let bundle = t.bundle().mount("/tmp", "tmpfs", "tmpfs", &[*option]).args(&["true"]);
-            let output = t.container(bundle).command("run").run();
-            assert_eq!(output.code(), 0, "{option}: {output}");
-        }
+        // For these the kernel wants a file system, a mount or a mapping of a special kind.
+        let special = ["remount", "idmap", "ridmap", "acl", "noacl", "mand", "iversion"];
         let bound = t.new_directory();
-        for option in known.iter().filter(|option| matches!(**option, "bind" | "rbind")) {
-            let output =
-                t.container(t.bundle().mount("/tmp", "", &bound, &[*option]).args(&["true"])).command("run").run();
-            assert_eq!(output.code(), 0, "{option}: {output}");
+        let mut bundle = t.bundle().writable().args(&["true"]);
+        for option in words(&features(t)["mountOptions"]).iter().filter(|option| !special.contains(&option.as_str())) {
+            let (kind, source) =
+                if matches!(option.as_str(), "bind" | "rbind") { ("", &*bound) } else { ("tmpfs", Path::new("tmpfs")) };
+            bundle = bundle.mount(&format!("/of-{option}"), kind, source, &[option]);
         }
+        t.container(bundle).command("run").ok();
     });
 }
 
