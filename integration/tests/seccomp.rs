@@ -203,7 +203,7 @@ fn the_plan_shows_decisions_and_program() {
         let plan = t.command("plan", &[bundle.path().to_str().unwrap()]).option("--seccomp").ok().stdout();
         let expected = [
             "SCMP_ARCH_X86_64 (audit 0xc000003e)",
-            "errno ENOSPC, 1 calls: mkdir",
+            "errno ENOSPC, 1 calls:\n    mkdir\n",
             "umask: trap if args[0] == 0x7; else allow",
             "any other architecture: kill-thread",
             "0: load arch",
