@@ -7,7 +7,7 @@ Takes one listener over SOCKET, writes the state that came with it to STATE-FILE
   addfd F    an open of /magic gets the file F (SECCOMP_IOCTL_NOTIF_ADDFD), anything else goes on
   hang-up    takes nothing: closes the connection, and with it the listener
 """
-import array, fcntl, os, select, socket, struct, sys
+import array, fcntl, json, os, select, socket, struct, sys
 
 RECV, SEND, ADDFD = 0xC0502100, 0xC0182101, 0x40182103
 CONTINUE, ADDFD_SEND = 1, 2
@@ -24,8 +24,14 @@ fds = array.array("i")
 for level, kind, data in ancillary:
     assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
     fds.frombytes(data[: len(data) - len(data) % 4])
-while part := connection.recv(65536):
-    text += part
+while True:
+    try:
+        json.loads(text)
+        break
+    except ValueError:  # runc keeps the connection open as long as it runs: its end tells nothing
+        part = connection.recv(65536)
+        assert part, text
+        text += part
 with open(state_file + ".new", "wb") as file:
     file.write(text)
 os.rename(state_file + ".new", state_file)
