@@ -6,6 +6,7 @@ mod completion;
 mod create;
 mod delete;
 mod events;
+mod exec;
 mod features;
 mod kill;
 mod list;
@@ -52,6 +53,7 @@ pub(crate) const VERBS: &[Verb] = &[
     create::VERB,
     delete::VERB,
     events::VERB,
+    exec::VERB,
     features::VERB,
     kill::VERB,
     list::VERB,

@@ -67,7 +67,7 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::OomScore => place("process.oomScoreAdj", "write oom_score_adj"),
         Phase::Join => match plan.namespaces.join.get(index) {
             Some(join) => place("linux.namespaces", format!("join {} namespace {}", join.kind.name(), join.path)),
-            None => place("linux.namespaces", "join a namespace"),
+            None => bare("join the namespaces of the container"),
         },
         Phase::Fork => place("linux.namespaces", "fork into the new namespaces"),
         Phase::Mapped => place("linux.uidMappings", "become root of the user namespace"),
