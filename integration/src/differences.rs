@@ -92,6 +92,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Crun, "cpu", "it writes a quota of -1 as an unsigned number, which the kernel refuses"),
     (Crun, "pids", "it writes a limit of -1 as it is, which the kernel refuses"),
+    (Crun, "refused resources", "it writes -1 as it is, and lets the kernel decide about values that runc refuses"),
     (Crun, "update replaces device rules", "its update leaves the device rules alone on version 1"),
     (Crun, "log lines", "its text log has no levels, and it has no debug messages"),
     (
