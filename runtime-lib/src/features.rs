@@ -75,8 +75,7 @@ fn namespaces() -> Vec<&'static str> {
         }
         let mut linux = json!({"namespaces": kinds});
         if *kind == "user" {
-            linux["uidMappings"] = ids.clone();
-            linux["gidMappings"] = ids.clone();
+            merge(&mut linux, json!({"uidMappings": ids, "gidMappings": ids}));
         }
         plans(json!({"linux": linux}), false)
     };
