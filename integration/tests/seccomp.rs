@@ -1,7 +1,8 @@
 //! linux.seccomp: what a program observes of its filter.
 
-use corten_integration::once;
+use corten_integration::{Runtime, Sandbox, once, skip};
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// A profile that allows everything but what `rules` say.
 fn allowing(rules: Value) -> Value {
@@ -52,5 +53,169 @@ fn a_broken_profile_is_refused_and_leaves_nothing() {
         let rules = json!([{"names": ["umask"], "action": "SCMP_ACT_ERRNO", "args": condition}]);
         let bundle = t.bundle().args(&["true"]).set("/linux/seccomp", allowing(rules));
         t.container(bundle).command("run").fails(1);
+    });
+}
+
+/// What `exec mkdir` comes to under each action, in both moments of loading.
+#[test]
+fn every_action_has_its_effect() {
+    const CANNOT: &str = "mkdir: can't create directory '/new': ";
+    once(|t| {
+        for (action, code, output) in [
+            ("SCMP_ACT_KILL", 128 + 31, ""),
+            ("SCMP_ACT_KILL_THREAD", 128 + 31, ""),
+            ("SCMP_ACT_KILL_PROCESS", 128 + 31, ""),
+            ("SCMP_ACT_TRAP", 128 + 31, ""),
+            ("SCMP_ACT_ERRNO", 1, "Operation not permitted"),
+            // Nobody traces: the call does not exist.
+            ("SCMP_ACT_TRACE", 1, "Function not implemented"),
+            ("SCMP_ACT_LOG", 0, ""),
+        ] {
+            for no_new_privileges in [true, false] {
+                let rules = json!([{"names": ["mkdir", "mkdirat"], "action": action}]);
+                let bundle = t.bundle().writable().set("/linux/seccomp", allowing(rules));
+                let bundle = bundle.set("/process/noNewPrivileges", json!(no_new_privileges));
+                let container = t.container(bundle.sh("exec mkdir /new 2>&1"));
+                let result = container.command("run").run();
+                let expected = if output.is_empty() { String::new() } else { format!("{CANNOT}{output}\n") };
+                assert_eq!((result.code(), result.stdout()), (code, expected), "{action} {no_new_privileges}");
+                assert_eq!(container.bundle().rootfs("/new").exists(), code == 0, "{action}");
+            }
+        }
+    });
+}
+
+/// Compiles a program without a C library: `_start` makes the call `NUMBER("/new", 0755)` and exits with its errno.
+fn caller(t: &Sandbox, bits: u8, number: u32) -> Option<Vec<u8>> {
+    let (source, program) = (t.new_path("source"), t.new_path("program"));
+    let (trap, first, second, exit) = if bits == 32 { ("int $0x80", "b", "c", 1) } else { ("syscall", "D", "S", 60) };
+    let text = format!(
+        "void _start(void) {{ long r; __asm__ volatile(\"{trap}\" : \"=a\"(r) : \"a\"({number}L), \"{first}\"(\"/new\"), \
+         \"{second}\"(0755L) : \"memory\", \"rcx\", \"r11\"); __asm__ volatile(\"{trap}\" : : \"a\"({exit}L), \
+         \"{first}\"(-r)); for (;;); }}\n"
+    );
+    let text = if bits == 32 { text.replace(", \"rcx\", \"r11\"", "") } else { text };
+    std::fs::write(&source, text).unwrap();
+    let options = ["-x", "c", "-O1", "-nostdlib", "-static", "-no-pie", "-fno-stack-protector", "-ffreestanding"];
+    let built = Command::new("gcc").arg(format!("-m{bits}")).args(options).arg("-o").args([&program, &source]).status();
+    built.is_ok_and(|status| status.success()).then(|| std::fs::read(program).unwrap())
+}
+
+/// The exit code of a [`caller`] under a profile.
+fn exit_of(t: &Sandbox, program: &[u8], profile: Value) -> i32 {
+    let bundle = t.bundle().writable().args(&["/caller"]).set("/linux/seccomp", profile);
+    std::fs::write(bundle.rootfs("/caller"), program).unwrap();
+    std::fs::set_permissions(bundle.rootfs("/caller"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    t.container(bundle).command("run").run().code()
+}
+
+#[test]
+fn a_program_of_32_bits_has_numbers_of_its_own() {
+    once(|t| {
+        let Some(program) = caller(t, 32, 39) else { skip!("gcc cannot make a 32-bit program") };
+        let profile = |archs: Value| {
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": archs,
+            "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]})
+        };
+        if exit_of(t, &program, Value::Null) == 255 {
+            skip!("this kernel runs no 32-bit programs");
+        }
+        assert_eq!(exit_of(t, &program, profile(json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]))), 28);
+        // Not listed: nothing of it is allowed.
+        assert_eq!(exit_of(t, &program, profile(json!(["SCMP_ARCH_X86_64"]))), 128 + 31);
+    });
+}
+
+/// So that a C library falls back to older calls.
+#[test]
+fn calls_that_are_newer_than_the_profile_do_not_exist() {
+    once(|t| {
+        let profile = |names: Value| {
+            json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"],
+            "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]})
+        };
+        let needed = json!([
+            "execve",
+            "exit",
+            "read",
+            "write",
+            "close",
+            "futex",
+            "rt_sigreturn",
+            "setuid",
+            "openat",
+            "fcntl",
+            "fstat",
+            "newfstatat",
+            "getdents64",
+            "prctl",
+            "epoll_ctl",
+            "epoll_pwait",
+            "nanosleep",
+            "getpid",
+            "tgkill",
+            "rt_sigprocmask",
+            "rt_sigaction",
+            "sigaltstack",
+            "capset",
+            "capget",
+            "setgid",
+            "setgroups",
+            "chdir",
+            "getcwd",
+            "fchdir",
+            "getppid",
+            "faccessat2",
+            "faccessat",
+            "statx",
+            "mmap",
+            "munmap",
+            "madvise",
+            "pipe2",
+            "umask",
+            "fchown",
+            "close_range",
+            "readlinkat",
+            "clone",
+            "clone3",
+            "sched_yield",
+            "lseek"
+        ]);
+        for (number, errno) in [(102, 1), (4095, 38)] {
+            let Some(program) = caller(t, 64, number) else { skip!("gcc cannot make a program") };
+            assert_eq!(exit_of(t, &program, profile(needed.clone())), errno, "call {number}");
+        }
+    });
+}
+
+/// `plan --seccomp`, which needs neither a machine nor privileges.
+#[test]
+fn the_plan_shows_decisions_and_program() {
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            skip!("only corten has plan");
+        }
+        let condition = json!([{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}]);
+        let rules = json!([{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+            {"names": ["umask"], "action": "SCMP_ACT_TRAP", "args": condition}]);
+        let bundle = t.bundle().set("/linux/seccomp", allowing(rules));
+        bundle.write();
+        let plan = t.command("plan", &[bundle.path().to_str().unwrap()]).option("--seccomp").ok().stdout();
+        let expected = [
+            "SCMP_ARCH_X86_64 (audit 0xc000003e)",
+            "errno ENOSPC, 1 calls:\n    mkdir\n",
+            "umask: trap if args[0] == 0x7; else allow",
+            "any other architecture: kill-thread",
+            "0: load arch",
+            "return errno ENOSPC",
+            "return trap",
+        ];
+        for line in expected {
+            assert!(plan.contains(line), "{line} is not in\n{plan}");
+        }
+        let none = t.bundle();
+        none.write();
+        let plan = t.command("plan", &[none.path().to_str().unwrap()]).option("--seccomp").ok();
+        assert_eq!(plan.stdout(), "no seccomp profile\n");
     });
 }

@@ -13,9 +13,6 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// The version of the runtime specification that is implemented.
-const SPEC_VERSION: &str = "1.3.0";
-
 /// runc's exit code for a verb that does not exist.
 const UNKNOWN_VERB: u8 = 3;
 
@@ -259,7 +256,7 @@ fn find_verb(name: &OsStr) -> Result<&'static Verb, Failure> {
 
 /// In the form of runc's, which engines take apart.
 fn version() -> String {
-    format!("corten version {}\nspec: {SPEC_VERSION}\n", env!("CARGO_PKG_VERSION"))
+    format!("corten version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), libcorten::spec::VERSION)
 }
 
 fn global_help(command: &mut Command) -> String {

@@ -161,7 +161,7 @@ fn make_program_ready(orders: &Orders<'_>, link: &mut Link, home: &mut PathBuf) 
         during(Phase::NoNewPrivileges, identity::no_new_privileges())?;
     } else {
         // Without no_new_privs loading a filter takes CAP_SYS_ADMIN, which is gone after the next steps.
-        during(Phase::Seccomp, load_seccomp(orders))?;
+        during(Phase::Seccomp, load_seccomp(orders, link))?;
     }
     during(Phase::Capabilities, identity::drop_bounding(security))?;
     during(Phase::User, identity::give_stdio(program.uid))?;
@@ -202,7 +202,7 @@ fn become_program(orders: &Orders<'_>, link: &mut Link, home: &PathBuf) -> Resul
     sys::unblock_signals();
     if orders.security.no_new_privileges {
         // As late as can be: from here on the filter must allow only read, write and execve (and what hooks do).
-        during(Phase::Seccomp, load_seccomp(orders))?;
+        during(Phase::Seccomp, load_seccomp(orders, link))?;
     }
     during(Phase::Ready, link.say(Phase::Ready, 0))?;
     during(Phase::Ready, link.hear(word::GO))?;
@@ -212,12 +212,26 @@ fn become_program(orders: &Orders<'_>, link: &mut Link, home: &PathBuf) -> Resul
     during(Phase::Exec, program::execute(program, path.as_cstr(), home))
 }
 
-fn load_seccomp(orders: &Orders<'_>) -> Step {
+fn load_seccomp(orders: &Orders<'_>, link: &Link) -> Step {
     let security = &orders.security;
     if security.seccomp.is_empty() {
         return Ok(());
     }
-    sys::set_seccomp(security.seccomp, security.seccomp_flags).during(Op::Whole).map(drop)
+    if !security.seccomp_listener {
+        return sys::set_seccomp(security.seccomp, security.seccomp_flags).during(Op::Whole).map(drop);
+    }
+    let open_up = orders.namespaces.hide_late;
+    if open_up {
+        // An unprivileged launcher can take a descriptor only out of a process that is dumpable.
+        sys::prctl(PR_SET_DUMPABLE, 1, 0).during(Op::Whole)?;
+    }
+    let listener = sys::set_seccomp(security.seccomp, security.seccomp_flags).during(Op::Whole)?;
+    // Nothing but a write until the agent has it: who else would answer?
+    link.say(Phase::Seccomp, listener as i64)?;
+    link.hear(word::LISTENER_SENT)?;
+    // When the agent ends, calls fail with ENOSYS; with a copy here they would wait for ever.
+    sys::close(listener as sys::RawFd);
+    if open_up { hide() } else { Ok(()) }
 }
 
 fn write_oom_score(value: &CStr) -> Step {

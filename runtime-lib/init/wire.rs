@@ -76,7 +76,7 @@ wire_enum! {
         Personality,
         /// `process.noNewPrivileges`.
         NoNewPrivileges,
-        /// `linux.seccomp`.
+        /// `linux.seccomp`. Hand-off both ways, only with a listener: its number; the agent has it.
         Seccomp,
         /// `process.capabilities`.
         Capabilities,
@@ -172,7 +172,7 @@ wire_struct! {
         index: u32,
         /// The errno; 0 when nothing failed.
         errno: i32,
-        /// The pid of the child for [`Phase::Fork`], a hook's wait status for [`Op::HookFailed`].
+        /// The pid of the child for [`Phase::Fork`], the listener's number for [`Phase::Seccomp`], a hook's wait status for [`Op::HookFailed`].
         detail: i64,
     }
 }
@@ -534,6 +534,8 @@ wire_struct! {
         seccomp: &'a [u8],
         /// `SECCOMP_FILTER_FLAG_*`.
         seccomp_flags: u64,
+        /// Loading it gives a listener, which the launcher takes.
+        seccomp_listener: bool,
     }
 }
 
@@ -589,6 +591,8 @@ pub mod word {
     pub const MAPPED: u8 = b'm';
     /// The cgroups are joined.
     pub const CGROUP_JOINED: u8 = b'c';
+    /// The agent has the seccomp listener.
+    pub const LISTENER_SENT: u8 = b'l';
     /// prestart and createRuntime hooks are done.
     pub const HOOKS_DONE: u8 = b'h';
     /// The container is recorded: go on.

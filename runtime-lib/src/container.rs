@@ -225,7 +225,8 @@ impl ContainerBuilder {
         let launch = launch::begin(plan, &io, made, nix::unistd::geteuid().is_root())?;
         // While the init builds the root.
         entry.prepare_init(&InitProcess::of(launch.pid())?)?;
-        let launch = launch.run_hooks()?;
+        let pid = launch.pid();
+        let launch = launch.run_hooks()?.hand_listener_over("creating", pid)?;
         let child = match starter {
             Starter::Later => {
                 let launch = launch.wait_ready()?;

@@ -32,6 +32,7 @@ mod check;
 pub mod console;
 mod container;
 mod error;
+mod features;
 pub mod host;
 mod id;
 mod launch;
@@ -45,6 +46,7 @@ pub use bundle::Bundle;
 pub use check::obstacles;
 pub use container::{Container, ContainerBuilder, Event, Events, ExecBuilder, ExecProcess, ExitStatus, Force};
 pub use error::{Error, ErrorKind, Result};
+pub use features::features;
 pub use id::ContainerId;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -7,6 +7,7 @@ mod create;
 mod delete;
 mod events;
 mod exec;
+mod features;
 mod kill;
 mod list;
 mod new_container;
@@ -53,6 +54,7 @@ pub(crate) const VERBS: &[Verb] = &[
     delete::VERB,
     events::VERB,
     exec::VERB,
+    features::VERB,
     kill::VERB,
     list::VERB,
     completion::MAN,

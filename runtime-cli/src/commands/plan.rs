@@ -1,10 +1,10 @@
 //! `corten plan`
 
 use super::{Context, Verb, print};
-use crate::args::{option, text};
+use crate::args::{option, switch, text};
 use crate::failure::Failure;
 use clap::ArgMatches;
-use libcorten::Container;
+use libcorten::{Bundle, Container, Plan, seccomp};
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
@@ -18,17 +18,23 @@ pub(super) const VERB: Verb = Verb {
             .arg(option("bundle", "DIR", "the bundle [default: the current directory]").short('b'))
             .arg(option("format", "FORMAT", "text or json [default: text]").default_value("text"))
             .arg(option("id", "CONTAINER-ID", "the id to plan for [default: container]").default_value("container"))
+            .arg(switch("seccomp", "print the seccomp decisions per architecture and the filter, disassembled"))
     },
     run,
 };
 
 fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     let bundle = context.bundle(bundle_dir(context))?;
+    let wanted = context.matches.get_flag("seccomp");
+    let decisions = if wanted { Some(decisions(&bundle)?) } else { None };
     let plan = Container::builder(&option_text(&context.matches, "id"))?
         .state_root(&context.globals.root)
         .systemd_cgroup(context.globals.systemd_cgroup)
         .loaded_bundle(bundle)
         .plan()?;
+    if let Some(decisions) = decisions {
+        return print(&filter(decisions, &plan));
+    }
     match option_text(&context.matches, "format").as_str() {
         "text" => print(&plan.to_string()),
         "json" => {
@@ -36,6 +42,24 @@ fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
             print(&(json + "\n"))
         }
         _ => Err(Failure::new("invalid format option")),
+    }
+}
+
+/// What the profile says, one architecture after the other.
+fn decisions(bundle: &Bundle) -> Result<Option<String>, Failure> {
+    match (&bundle.spec().seccomp, seccomp::Arch::native()) {
+        (Some(profile), Some(native)) => Ok(Some(seccomp::explain(profile, native)?)),
+        _ => Ok(None),
+    }
+}
+
+fn filter(decisions: Option<String>, plan: &Plan) -> String {
+    match (decisions, &plan.security.seccomp) {
+        (Some(decisions), Some(filter)) => {
+            let (count, flags) = (filter.program.len(), filter.flags);
+            format!("{decisions}\n{count} instructions, flags {flags:#x}\n{filter}")
+        }
+        _ => "no seccomp profile\n".to_owned(),
     }
 }
 

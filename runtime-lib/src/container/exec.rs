@@ -225,7 +225,10 @@ impl<'a> ExecBuilder<'a> {
     }
 
     fn enter(&self, record: &Record, pid: i32, first: BorrowedFd<'_>, frozen: bool) -> Result<Child> {
-        let plan = self.plan(record, pid)?;
+        let mut plan = self.plan(record, pid)?;
+        // For the state that a seccomp agent gets.
+        plan.identity.bundle.clone_from(&record.bundle);
+        plan.identity.annotations.clone_from(&record.annotations);
         let cgroup = match &self.cgroup {
             Some(sub) => record.cgroup.below(sub)?,
             None => record.cgroup.clone(),
@@ -245,7 +248,7 @@ impl<'a> ExecBuilder<'a> {
         let kinds = plan.namespaces.join.iter().fold(0, |kinds, join| kinds | join.kind.flag());
         let follow = self.cgroup.is_none();
         let target = Target { pidfd: first, pid, kinds, cgroup: &cgroup, follow, frozen };
-        launch::enter(&plan, &io, &target)?.go()
+        launch::enter(&plan, &io, &target)?.hand_listener_over("running", pid)?.go()
     }
 
     /// The plan of this program in the container as it was recorded.

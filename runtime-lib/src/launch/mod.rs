@@ -7,6 +7,7 @@
 mod enter;
 pub(crate) mod hooks;
 mod idmap;
+mod listener;
 mod orders;
 mod report;
 mod undo;
@@ -54,6 +55,8 @@ pub(crate) struct Io<'a> {
 pub(crate) enum Building {}
 /// The hooks in the runtime's namespaces are done.
 pub(crate) enum Hooked {}
+/// The agent has the seccomp listener, if there is one.
+pub(crate) enum Filtered {}
 /// The init has done everything and waits.
 pub(crate) enum Ready {}
 
@@ -93,6 +96,15 @@ impl<'a> Session<'a> {
     /// The init is on its own from here.
     fn take_child(&mut self) -> Result<Child> {
         self.child.take().ok_or_else(|| Error::new(ErrorKind::Internal, "the init is gone"))
+    }
+
+    /// A copy of a descriptor of the init's.
+    fn take_fd(&self, number: i64) -> Result<OwnedFd> {
+        let taken = match (&self.child, i32::try_from(number)) {
+            (Some(child), Ok(number)) => pidfd::take_fd(&child.pidfd, number),
+            _ => Err(Errno::EBADF),
+        };
+        taken.map_err(|errno| Error::os("take the seccomp listener from the init", errno).at("linux.seccomp"))
     }
 
     fn say(&self, word: u8) -> Result<()> {
@@ -270,6 +282,27 @@ impl<'a> Launch<'a, Building> {
 }
 
 impl<'a> Launch<'a, Hooked> {
+    /// Sends the seccomp listener to the agent, once the filter is loaded, with the container's status and first process.
+    ///
+    /// # Errors
+    /// The agent; what the init did before.
+    pub(crate) fn hand_listener_over(mut self, status: &str, first: i32) -> Result<Launch<'a, Filtered>> {
+        let plan = self.session.plan;
+        if let Some(filter) = plan.security.seccomp.as_ref().filter(|filter| filter.notify) {
+            let report = self.session.reached(Phase::Seccomp)?;
+            let pid = self.session.pid();
+            let listener = self.session.take_fd(report.detail)?;
+            let state = hook_state(plan, status, Some(first));
+            let state = listener::ProcessState::new(pid, filter.listener_metadata.as_deref(), state);
+            listener::send(filter.listener_path.as_deref().unwrap_or_default(), &state, listener.as_fd())?;
+            drop(listener);
+            self.session.say(word::LISTENER_SENT)?;
+        }
+        Ok(Launch { session: self.session, state: PhantomData })
+    }
+}
+
+impl<'a> Launch<'a, Filtered> {
     /// Waits until everything of the configuration is in effect.
     ///
     /// # Errors

@@ -450,6 +450,7 @@ fn security<'a>(plan: &Plan, filter: &'a [u8]) -> wire::Security<'a> {
         ambient: sets.ambient.0,
         seccomp: filter,
         seccomp_flags: plan.security.seccomp.as_ref().map_or(0, |filter| filter.flags.into()),
+        seccomp_listener: plan.security.seccomp.as_ref().is_some_and(|filter| filter.notify),
     }
 }
 

@@ -3,6 +3,8 @@
 use super::wire::{Op, Phase, Report};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Plan;
+use crate::seccomp::Filter;
+use crate::sys::seccomp::knows_flag;
 use std::os::unix::process::ExitStatusExt;
 
 /// Where in the configuration a step belongs, and what it was about to do.
@@ -109,7 +111,7 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::MemoryPolicy => place("linux.memoryPolicy", "set the memory policy"),
         Phase::Personality => place("linux.personality", "set the execution domain"),
         Phase::NoNewPrivileges => place("process.noNewPrivileges", "set no_new_privs"),
-        Phase::Seccomp => place("linux.seccomp", "load the filter"),
+        Phase::Seccomp => seccomp(report.errno, plan),
         Phase::Capabilities => place("process.capabilities", "unable to apply caps"),
         Phase::User => place("process.user", user(report.op, plan)),
         Phase::Ready | Phase::Wait => bare("hand over to the program"),
@@ -126,6 +128,17 @@ fn device(index: usize, plan: &Plan) -> Place {
     }
     let link = devices.links.get(index.saturating_sub(devices.nodes.len()));
     Place { location: None, operation: format!("link {}", link.map_or("/dev", |link| link.path)) }
+}
+
+/// The filter; for an invalid argument, the flags that this kernel does not know.
+fn seccomp(errno: i32, plan: &Plan) -> Place {
+    let flags = plan.security.seccomp.as_ref().map_or(0, |filter| filter.flags);
+    let unknown = Filter::FLAGS.iter().filter(|(_, flag)| flags & flag == *flag && !knows_flag(*flag));
+    let unknown: Vec<&str> = unknown.map(|(name, _)| *name).collect();
+    if errno != libc::EINVAL || unknown.is_empty() {
+        return place("linux.seccomp", "load the filter");
+    }
+    place("linux.seccomp.flags", format!("load the filter: this kernel does not know {}", unknown.join(", ")))
 }
 
 /// What setting a limit is called.

@@ -201,8 +201,5 @@ fn refuse_what_is_missing(spec: &ValidSpec) -> Result<()> {
     if spec.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
         return refuse("linux.mountLabel", "SELinux");
     }
-    if spec.seccomp.as_ref().is_some_and(|seccomp| seccomp.listener_path().is_some()) {
-        return refuse("linux.seccomp.listenerPath", "a seccomp listener");
-    }
     Ok(())
 }

@@ -36,9 +36,5 @@ pub(super) fn lower(spec: &ValidSpec, choices: &Choices) -> Result<Security> {
 fn filter(profile: &LinuxSeccomp) -> Result<Filter> {
     let refuse = |message: &str| Error::config("linux.seccomp", message).with_kind(ErrorKind::Unsupported);
     let native = Arch::native().ok_or_else(|| refuse("seccomp is not supported on this architecture"))?;
-    let filter = seccomp::compile(profile, native)?;
-    if filter.notify {
-        return Err(refuse("SCMP_ACT_NOTIFY is not supported by this version of corten"));
-    }
-    Ok(filter)
+    seccomp::compile(profile, native)
 }

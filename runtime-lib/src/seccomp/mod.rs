@@ -69,6 +69,15 @@ impl Filter {
     /// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`.
     pub const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 
+    /// The specification's flags, each with what the kernel is asked for to find out whether it knows it.
+    pub(crate) const FLAGS: [(&str, u32); 4] = [
+        ("SECCOMP_FILTER_FLAG_TSYNC", Filter::TSYNC),
+        ("SECCOMP_FILTER_FLAG_LOG", Filter::LOG),
+        ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", Filter::SPEC_ALLOW),
+        // The kernel takes it only with a listener.
+        ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", Filter::WAIT_KILLABLE_RECV | Filter::NEW_LISTENER),
+    ];
+
     /// The program as an array of `struct sock_filter`, in this machine's byte order.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.program.iter().flat_map(|insn| insn.to_bytes()).collect()

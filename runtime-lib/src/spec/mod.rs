@@ -25,6 +25,7 @@ pub use capabilities::{CapSet, Capabilities};
 pub use devices::{Device, DeviceKind};
 pub use example::example;
 pub use hooks::{Hook, Hooks};
+pub(crate) use mount_options::mount_options;
 pub use mounts::{Mount, MountAttrs, MountKind, Propagation, PropagationKind};
 pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset};
 pub use process::{ConsoleSize, Process, Rlimit, User};
@@ -36,6 +37,9 @@ use fault::Faults;
 use oci_spec::runtime::{Linux, Spec};
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// The version of the runtime specification that is implemented.
+pub const VERSION: &str = "1.3.0";
 
 /// A configuration in which every element is known to have a meaning.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -97,6 +97,11 @@ const TABLE: &[(&str, MountOption)] = &[
     ("unbindable", spread(PropagationKind::Unbindable, false)),
 ];
 
+/// The names of all options, sorted.
+pub(crate) fn mount_options() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|(name, _)| *name)
+}
+
 /// What `name` says; `None` for an option of the file system's own.
 pub(super) fn look_up(name: &str) -> Option<MountOption> {
     let place = TABLE.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;

@@ -18,6 +18,14 @@ pub(crate) fn signal(pidfd: &OwnedFd, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0) }).map(drop)
 }
 
+/// `pidfd_getfd(2)`: a copy of the descriptor that has the number `fd` in the process.
+pub(crate) fn take_fd(pidfd: &OwnedFd, fd: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call has no memory effects.
+    let copy = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
+    // SAFETY: the kernel just made this descriptor; descriptors fit in i32.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as i32) })
+}
+
 /// Whether the process ends within so many milliseconds (it may not be reaped yet).
 pub(crate) fn ends_within(pidfd: &OwnedFd, milliseconds: u8) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -85,11 +85,13 @@ fn every_table_has_the_calls_that_all_architectures_share() {
 }
 
 /// Run it with `SECCOMP_UAPI=/path/to/usr/lib/linux/uapi` of an unpacked linux-libc-dev of the version that the tables
-/// come from (6.12 of Debian trixie).
+/// come from (6.12 of Debian trixie). Without that it says that it was skipped: other versions have other calls.
 #[test]
-#[ignore = "needs an unpacked linux-libc-dev of Debian trixie (SECCOMP_UAPI) and python3"]
 fn the_tables_equal_a_regeneration() {
-    let uapi = std::env::var("SECCOMP_UAPI").expect("SECCOMP_UAPI names the package's usr/lib/linux/uapi");
+    let Ok(uapi) = std::env::var("SECCOMP_UAPI") else {
+        eprintln!("skipped: SECCOMP_UAPI does not name usr/lib/linux/uapi of Debian trixie's linux-libc-dev");
+        return;
+    };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let scratch = tempfile::tempdir().unwrap();
     let script = root.join("../tools/seccomp-tables.py");
