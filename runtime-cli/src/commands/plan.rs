@@ -4,7 +4,6 @@ use super::{Context, Verb, print};
 use crate::args::{option, text};
 use crate::failure::Failure;
 use clap::ArgMatches;
-use libcorten::Container;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
@@ -24,11 +23,7 @@ pub(super) const VERB: Verb = Verb {
 
 fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     let bundle = context.bundle(bundle_dir(context))?;
-    let plan = Container::builder(&option_text(&context.matches, "id"))?
-        .state_root(&context.globals.root)
-        .systemd_cgroup(context.globals.systemd_cgroup)
-        .loaded_bundle(bundle)
-        .plan()?;
+    let plan = context.builder(&option_text(&context.matches, "id"))?.loaded_bundle(bundle).plan()?;
     match option_text(&context.matches, "format").as_str() {
         "text" => print(&plan.to_string()),
         "json" => {

@@ -12,3 +12,4 @@ pub(crate) mod pidfd;
 pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod tty;
+pub(crate) mod xattr;
