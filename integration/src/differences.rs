@@ -19,6 +19,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "rootfsPropagation shared",
         "it makes the caller's root shared, but the root file system's parent private again before it binds it",
     ),
+    (Runc, "update replaces device rules", "its update leaves the device rules alone"),
     (Runc, "poststart hooks run in start", "it runs them at the end of create, with the status created"),
     (Runc, "poststop hooks after a failed one", "it stops at the first that fails; the specification goes on"),
     (Runc, "start reports a failed startContainer hook", "its start has already returned when the hook runs"),
@@ -76,6 +77,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Crun, "cpu", "it writes a quota of -1 as an unsigned number, which the kernel refuses"),
     (Crun, "pids", "it writes a limit of -1 as it is, which the kernel refuses"),
+    (Crun, "update replaces device rules", "its update leaves the device rules alone on version 1"),
     (Crun, "log lines", "its text log has no levels, and it has no debug messages"),
     (
         Crun,

@@ -130,6 +130,13 @@ fn a_scope_has_the_limits_and_ends_with_the_container() {
         container.wait_for("paused");
         assert_eq!(text(cgroup.join("cgroup.freeze")), "1");
         container.command("resume").ok();
+        let update = container.command("update").option("--pids-limit").option("30").option("--memory").option("96M");
+        update.ok();
+        assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
+        assert_eq!((property(&unit, "TasksMax"), text(cgroup.join("pids.max"))), ("30".into(), "30".into()));
+        assert_eq!(property(&unit, "MemoryMax"), (96 << 20).to_string());
+        assert_eq!(text(cgroup.join("memory.max")), (96 << 20).to_string());
+        assert_eq!(text(cgroup.join("cpu.max")), "50000 100000");
         container.kill("KILL");
         container.wait_for("stopped");
         container.delete();

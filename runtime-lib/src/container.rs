@@ -1,6 +1,9 @@
 //! The facade: a container's verbs, each a recipe over the modules that do the work.
 
 mod control;
+mod events;
+
+pub use events::{Event, Events};
 
 use crate::cgroup::{self, Cgroup, Made};
 use crate::check;

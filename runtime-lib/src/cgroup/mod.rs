@@ -11,11 +11,16 @@ mod create;
 mod devices;
 mod files;
 mod freeze;
+mod oom;
 mod remove;
+pub mod stats;
 mod systemd;
+mod update;
 
 pub use crate::plan::cgroup::{CgroupDirectory, CgroupMount, CgroupPaths, CgroupPlan, Driver};
 pub use create::Made;
+pub use oom::OomWatch;
+pub use stats::Stats;
 pub(crate) use systemd::must_run as systemd_must_run;
 
 use crate::error::{Error, Result};
@@ -55,11 +60,8 @@ impl Cgroup {
     }
 
     /// Tells the manager that made the cgroups of limits that are written anew: systemd would else put its own back the
-    /// next time that it looks at the unit. To be called before the files are written. Nothing to do for cgroupfs.
-    ///
-    /// # Errors
-    /// systemd cannot be reached or refuses.
-    pub fn tell_manager(&self, writes: &[CgroupWrite]) -> Result<()> {
+    /// next time that it looks at the unit. Nothing to do for cgroupfs.
+    fn tell_manager(&self, writes: &[CgroupWrite]) -> Result<()> {
         match &self.scope {
             Some(scope) => scope.set(&properties_of(writes)),
             None => Ok(()),
