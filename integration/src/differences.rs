@@ -54,6 +54,9 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "the_memory_policy_is_the_one_of_the_configuration", "it is older than these elements and ignores them"),
     (Crun, "what_the_kernel_refuses_is_named_and_leaves_nothing", "it is older than these elements and ignores them"),
     (Crun, "a_user_namespace_has_no_right_to_a_realtime_scheduler", "it is older than these elements and ignores them"),
+    (Runc, "umask of exec", "it takes no umask from --process"),
+    (Runc, "a user id beyond 32 bits", "it takes it modulo 2^32: 4294967296 is root"),
+    (Runc, "socket activation of exec", "its exec does not look at LISTEN_FDS"),
     (Runc, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
     (Crun, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
     (

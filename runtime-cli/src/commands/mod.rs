@@ -6,6 +6,7 @@ mod completion;
 mod create;
 mod delete;
 mod events;
+mod exec;
 mod kill;
 mod list;
 mod new_container;
@@ -51,6 +52,7 @@ pub(crate) const VERBS: &[Verb] = &[
     create::VERB,
     delete::VERB,
     events::VERB,
+    exec::VERB,
     kill::VERB,
     list::VERB,
     completion::MAN,

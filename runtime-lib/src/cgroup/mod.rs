@@ -7,6 +7,7 @@
 //! The kernel's interface is plain files (cgroup-v1, cgroup-v2.rst), and creating a container is mostly writing them:
 //! every operation here is the open, the write and the close, and nothing before it that asks whether it will work.
 
+mod below;
 mod create;
 mod devices;
 mod files;
@@ -18,6 +19,7 @@ mod systemd;
 mod update;
 
 pub use crate::plan::cgroup::{CgroupDirectory, CgroupMount, CgroupPaths, CgroupPlan, Driver};
+pub use below::SubCgroup;
 pub use create::Made;
 pub use oom::OomWatch;
 pub use stats::Stats;

@@ -56,6 +56,21 @@ pub struct CgroupPlan {
     pub warnings: Vec<String>,
 }
 
+impl CgroupPlan {
+    /// No cgroup is made and no limit written.
+    pub(super) fn empty() -> Result<CgroupPlan> {
+        Ok(CgroupPlan {
+            systemd: None,
+            paths: CgroupPaths::Unmanaged,
+            default_path: true,
+            enable: Vec::new(),
+            writes: Vec::new(),
+            devices: DevicePolicy::lower(&[])?,
+            warnings: Vec::new(),
+        })
+    }
+}
+
 /// One value for one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CgroupWrite {

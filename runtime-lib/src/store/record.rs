@@ -30,6 +30,9 @@ pub(crate) struct Record {
     pub(crate) cgroup: Cgroup,
     /// Whether the first process is init of a pid namespace of its own, so that the others end with it.
     pub(crate) own_pid_namespace: bool,
+    /// Whether it was made with the caller's session keyring.
+    #[serde(default)]
+    pub(crate) no_new_keyring: bool,
     /// What later commands run, and name in errors.
     #[serde(default)]
     pub(crate) hooks: Hooks,
@@ -58,6 +61,7 @@ impl Record {
             annotations: plan.identity.annotations.clone(),
             cgroup,
             own_pid_namespace: plan.namespaces.is_new(NamespaceKind::Pid),
+            no_new_keyring: plan.choices.no_new_keyring,
             hooks: plan.hooks.clone(),
             args: plan.process.args.clone(),
             config: config.to_owned(),
