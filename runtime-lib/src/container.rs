@@ -7,7 +7,7 @@ mod exec;
 pub use events::{Event, Events};
 pub use exec::{ExecBuilder, ExecProcess};
 
-use crate::cgroup::{Cgroup, Made};
+use crate::cgroup::{self, Cgroup, Made};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Host;
@@ -144,6 +144,13 @@ impl ContainerBuilder {
         self
     }
 
+    /// Has the caller's own systemd make the cgroup, that of its session, in place of the system's. `bus` is the socket
+    /// of its bus, such as `/run/user/1000/bus`. Without [`systemd_cgroup`](ContainerBuilder::systemd_cgroup) it means nothing.
+    pub fn systemd_user_bus(mut self, bus: impl Into<String>) -> Self {
+        self.choices.systemd_user_bus = Some(bus.into());
+        self
+    }
+
     /// Passes the caller's file descriptors from 3 on to the program, `count` of them, after those of
     /// [`listen_fds`](ContainerBuilder::listen_fds).
     pub fn preserve_fds(mut self, count: u32) -> Self {
@@ -255,6 +262,9 @@ impl ContainerBuilder {
     fn check(&self, plan: &Plan) -> Result<()> {
         check::user_namespace(plan)?;
         check::rootfs(plan)?;
+        if plan.choices.systemd_cgroup {
+            cgroup::systemd_must_run()?;
+        }
         match (plan.process.terminal, &self.console_socket) {
             (true, None) => Err(Error::config("process.terminal", "a terminal needs a console socket")
                 .with_kind(ErrorKind::InvalidArgument)),

@@ -4,7 +4,7 @@ use super::plan::bundle_dir;
 use super::{Context, Verb, print};
 use crate::args::option;
 use crate::failure::Failure;
-use libcorten::{Bundle, Container, Error};
+use libcorten::{Bundle, Error};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,9 +37,6 @@ fn faults(context: &Context<'_>, dir: &OsStr) -> Result<Vec<Error>, Failure> {
         return Ok(faults);
     }
     let bundle = context.bundle(dir)?;
-    let builder = Container::builder("container")?
-        .state_root(&context.globals.root)
-        .systemd_cgroup(context.globals.systemd_cgroup)
-        .loaded_bundle(bundle);
+    let builder = context.builder("container")?.loaded_bundle(bundle);
     Ok(builder.plan().map_or_else(|error| vec![error], |plan| libcorten::obstacles(&plan)))
 }

@@ -25,7 +25,7 @@ use crate::args::Globals;
 use crate::failure::Failure;
 use crate::log::Log;
 use clap::{ArgMatches, Command};
-use libcorten::{Bundle, Container};
+use libcorten::{Bundle, Container, ContainerBuilder};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::ops::RangeInclusive;
@@ -78,6 +78,25 @@ pub(crate) struct Context<'a> {
     pub(crate) matches: ArgMatches,
 }
 
+/// The socket of the bus of the caller's own systemd; none for root of the machine, whose is the system's.
+fn user_bus() -> Option<String> {
+    let euid = nix::unistd::geteuid();
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let of_the_machine = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    if euid.is_root() && of_the_machine {
+        return None;
+    }
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    let address = variable("DBUS_SESSION_BUS_ADDRESS");
+    // A list of addresses, each with parameters; only a socket in the file system is of use.
+    let path = address.iter().flat_map(|list| list.split(';')).find_map(|address| address.strip_prefix("unix:path="));
+    Some(match (path, variable("XDG_RUNTIME_DIR")) {
+        (Some(path), _) => path.split(',').next().unwrap_or(path).to_owned(),
+        (None, Some(directory)) => format!("{directory}/bus"),
+        (None, None) => format!("/run/user/{euid}/bus"),
+    })
+}
+
 impl Context<'_> {
     /// An operand by its place; `None` when it is absent or empty.
     pub(crate) fn operand(&self, index: usize) -> Option<&str> {
@@ -88,6 +107,16 @@ impl Context<'_> {
     /// The first operand of a verb that has a container's id there.
     pub(crate) fn id(&self) -> &str {
         self.operand(0).unwrap_or_default()
+    }
+
+    /// A new container of that id with what the global options say.
+    pub(crate) fn builder(&self, id: &str) -> Result<ContainerBuilder, Failure> {
+        let systemd = self.globals.systemd_cgroup;
+        let builder = Container::builder(id)?.state_root(&self.globals.root).systemd_cgroup(systemd);
+        Ok(match user_bus().filter(|_| systemd) {
+            Some(bus) => builder.systemd_user_bus(bus),
+            None => builder,
+        })
     }
 
     /// Loads a bundle and logs what it warns of.

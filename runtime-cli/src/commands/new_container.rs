@@ -5,7 +5,7 @@ use crate::announcement::{Announcement, check_pid_file};
 use crate::args::{option, switch, text};
 use crate::failure::Failure;
 use clap::{ArgMatches, Command};
-use libcorten::{Bundle, Container, ContainerBuilder};
+use libcorten::{Bundle, ContainerBuilder};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use std::ffi::OsStr;
@@ -75,10 +75,10 @@ impl<'a> NewContainer<'a> {
 
     /// The library's builder, with all the options.
     pub(super) fn builder(self) -> Result<ContainerBuilder, Failure> {
-        let Context { globals, matches, .. } = self.context;
-        let mut builder = Container::builder(self.context.id())?
-            .state_root(&globals.root)
-            .systemd_cgroup(globals.systemd_cgroup)
+        let Context { matches, .. } = self.context;
+        let mut builder = self
+            .context
+            .builder(self.context.id())?
             .no_pivot(matches.get_flag("no-pivot"))
             .no_new_keyring(matches.get_flag("no-new-keyring"))
             .loaded_bundle(self.bundle);

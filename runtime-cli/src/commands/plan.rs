@@ -4,7 +4,7 @@ use super::{Context, Verb, print};
 use crate::args::{option, switch, text};
 use crate::failure::Failure;
 use clap::ArgMatches;
-use libcorten::{Bundle, Container, Plan, seccomp};
+use libcorten::{Bundle, Plan, seccomp};
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
@@ -27,11 +27,7 @@ fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     let bundle = context.bundle(bundle_dir(context))?;
     let wanted = context.matches.get_flag("seccomp");
     let decisions = if wanted { Some(decisions(&bundle)?) } else { None };
-    let plan = Container::builder(&option_text(&context.matches, "id"))?
-        .state_root(&context.globals.root)
-        .systemd_cgroup(context.globals.systemd_cgroup)
-        .loaded_bundle(bundle)
-        .plan()?;
+    let plan = context.builder(&option_text(&context.matches, "id"))?.loaded_bundle(bundle).plan()?;
     if let Some(decisions) = decisions {
         return print(&filter(decisions, &plan));
     }

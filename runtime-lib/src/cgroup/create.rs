@@ -3,9 +3,10 @@
 use super::files::{self, ControlFile};
 use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, processes_below, remove};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::cgroup::{CgroupWrite, IfAbsent};
+use crate::plan::cgroup::{CgroupWrite, IfAbsent, properties_of};
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// How often a directory is made again that somebody removes between its making and that of the one in it.
@@ -47,12 +48,44 @@ impl Made {
         }
     }
 
+    /// The directory to clone the container's first process into, as [`Cgroup::clone_fd`]; systemd makes it only when
+    /// that process is there.
+    ///
+    /// # Errors
+    /// The directory cannot be opened.
+    pub fn clone_fd(&self) -> Result<Option<OwnedFd>> {
+        if self.cgroup.scope.is_some() { Ok(None) } else { self.cgroup.clone_fd() }
+    }
+
+    /// Puts the container's first process, `pid`, into the cgroups; here is where systemd makes its own.
+    ///
+    /// # Errors
+    /// Those of [`Cgroup::join`]; systemd cannot be reached, refuses, or does not answer in time.
+    pub fn join(&self, plan: &CgroupPlan, pid: i32) -> Result<()> {
+        let (Some(scope), Some(asked)) = (&self.cgroup.scope, &plan.systemd) else { return self.cgroup.join(pid) };
+        scope.start(asked, properties_of(&plan.writes), pid)?;
+        let path = format!("/proc/{pid}/cgroup");
+        let text = files::read(Path::new(&path)).map_err(|e| Error::os(format!("read {path}"), e))?;
+        let now = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
+        match self.cgroup.paths.unified() {
+            Some(directory) if directory.path == now => scope.mark(&directory.absolute()),
+            directory => {
+                let expected = directory.map_or("", |directory| directory.path.as_str());
+                let text = format!("systemd put the container into the cgroup {now} instead of {expected}");
+                Err(Error::config("linux.cgroupsPath", text))
+            }
+        }
+    }
+
     /// Removes what was made and nothing else, a directory above only if nothing else is in it by now. Processes must
     /// be gone or going: see [`Cgroup::remove`] for how long it waits.
     ///
     /// # Errors
     /// One of the container's own directories cannot be removed.
     pub fn undo(self) -> Result<()> {
+        if self.cgroup.scope.is_some() {
+            return self.cgroup.remove();
+        }
         let own: Vec<PathBuf> = self.cgroup.paths.directories().map(CgroupDirectory::absolute).collect();
         let mut result = Ok(());
         for directory in self.directories.iter().rev() {
@@ -92,11 +125,14 @@ impl Cgroup {
     /// As for [`create`](Self::create), but for the limits.
     pub fn make(&self, plan: &CgroupPlan) -> Result<Made> {
         let mut made = Made { cgroup: self.clone(), directories: Vec::new() };
+        if self.scope.is_some() {
+            return Ok(made); // see Made::join
+        }
         match make_directories(&mut made) {
             Ok(()) => Ok(made),
             Err(error) if may_do_without(plan, &error) => {
                 made.undo()?;
-                let cgroup = Cgroup { driver: self.driver, paths: CgroupPaths::Unmanaged };
+                let cgroup = Cgroup { driver: self.driver, paths: CgroupPaths::Unmanaged, scope: None };
                 Ok(Made { cgroup, directories: Vec::new() })
             }
             // The first fault is the one to tell.
@@ -222,7 +258,8 @@ fn inherit_cpuset(directory: &CgroupDirectory, made: &[PathBuf]) -> Result<()> {
 /// Enables the controllers that the plan's writes need.
 pub(super) fn enable_all(plan: &CgroupPlan) -> Result<()> {
     match plan.paths.unified() {
-        Some(unified) if !plan.enable.is_empty() => enable(unified, &plan.enable),
+        // systemd enables what its units' properties and their delegation need, and takes back what others enable.
+        Some(unified) if !plan.enable.is_empty() && plan.systemd.is_none() => enable(unified, &plan.enable),
         _ => Ok(()),
     }
 }

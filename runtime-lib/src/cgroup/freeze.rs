@@ -72,6 +72,9 @@ impl Cgroup {
     /// # Errors
     /// The processes cannot be listed, or one cannot be signalled.
     pub fn kill(&self, signal: i32) -> Result<()> {
+        if !self.is_still_ours()? {
+            return Ok(());
+        }
         if let Some(unified) = self.paths.unified().filter(|_| signal == libc::SIGKILL) {
             let path = unified.absolute().join("cgroup.kill");
             // The kernel does it all at once since 5.14. Beside version 1 what is left there is looked after below.

@@ -15,6 +15,7 @@ mod freeze;
 mod oom;
 mod remove;
 pub mod stats;
+mod systemd;
 mod update;
 
 pub use crate::plan::cgroup::{CgroupDirectory, CgroupMount, CgroupPaths, CgroupPlan, Driver};
@@ -22,9 +23,11 @@ pub use below::SubCgroup;
 pub use create::Made;
 pub use oom::OomWatch;
 pub use stats::Stats;
+pub(crate) use systemd::must_run as systemd_must_run;
 
 use crate::error::{Error, Result};
 use crate::host::HostCgroups;
+use crate::plan::cgroup::{CgroupWrite, properties_of};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -40,17 +43,31 @@ pub struct Cgroup {
     /// Where they are.
     #[serde(flatten)]
     paths: CgroupPaths,
+    /// The unit, where systemd made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scope: Option<systemd::Scope>,
 }
 
 impl Cgroup {
     /// The cgroups that `plan` chose; nothing is made yet.
     pub fn chosen(plan: &CgroupPlan) -> Cgroup {
-        Cgroup { driver: Driver::Cgroupfs, paths: plan.paths.clone() }
+        let scope = plan.systemd.as_ref().map(systemd::Scope::of);
+        let driver = if scope.is_some() { Driver::Systemd } else { Driver::Cgroupfs };
+        Cgroup { driver, paths: plan.paths.clone(), scope }
     }
 
     /// Where they are.
     pub fn paths(&self) -> &CgroupPaths {
         &self.paths
+    }
+
+    /// Tells the manager that made the cgroups of limits that are written anew: systemd would else put its own back the
+    /// next time that it looks at the unit. Nothing to do for cgroupfs.
+    fn tell_manager(&self, writes: &[CgroupWrite]) -> Result<()> {
+        match &self.scope {
+            Some(scope) => scope.set(&properties_of(writes)),
+            None => Ok(()),
+        }
     }
 
     /// What the container's `cgroup` mount shows, one for each hierarchy of `host` in which the container is.
@@ -94,8 +111,16 @@ impl Cgroup {
     /// A `cgroup.procs` cannot be read.
     pub fn processes(&self) -> Result<Vec<i32>> {
         match self.counting_directory() {
-            Some(directory) => processes_below(&directory),
-            None => Ok(Vec::new()),
+            Some(directory) if self.is_still_ours()? => processes_below(&directory),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether a cgroup that systemd made is there and was not made again for somebody else meanwhile.
+    fn is_still_ours(&self) -> Result<bool> {
+        match (&self.scope, self.paths.unified()) {
+            (Some(scope), Some(directory)) => scope.has_marked(&directory.absolute()),
+            _ => Ok(true),
         }
     }
 

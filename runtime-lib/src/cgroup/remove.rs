@@ -18,7 +18,17 @@ impl Cgroup {
     ///
     /// # Errors
     /// A directory cannot be removed, `EBUSY` while processes are in it; the others are removed all the same.
+    /// One that systemd made is stopped first, if its unit is still the one that was recorded.
     pub fn remove(&self) -> Result<()> {
+        if let Some(scope) = &self.scope {
+            match scope.stop() {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                // Without systemd there is nobody to ask; what matters is whether anything is left.
+                Err(_) if !self.paths.directories().any(|directory| directory.absolute().exists()) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let mut result = Ok(());
         for directory in self.paths.directories() {
             result = result.and(tree(&directory.absolute()));

@@ -15,7 +15,13 @@ impl Cgroup {
     pub fn update(&self, change: &CgroupPlan, with_devices: bool) -> Result<()> {
         let own: Vec<PathBuf> = self.paths.directories().map(CgroupDirectory::absolute).collect();
         let mut old = Vec::new();
-        let written = write_all(&own, &change.writes, enable_all(change), &mut |file| old.extend(value_of(file)));
+        let enabling = if self.scope.is_some() { Ok(()) } else { enable_all(change) };
+        let mut written = write_all(&own, &change.writes, enabling, &mut |file| old.extend(value_of(file)));
+        if self.scope.is_some() {
+            // What the kernel takes, systemd is told. It rounds some values, so that they are written once more.
+            written = written.and_then(|()| self.tell_manager(&change.writes));
+            written = written.and_then(|()| write_all(&own, &change.writes, Ok(()), &mut |_| ()));
+        }
         let done = written.and_then(|()| match &self.paths {
             CgroupPaths::V2 { directory } if with_devices => devices::replace(&directory.absolute(), &change.devices),
             _ => Ok(()),

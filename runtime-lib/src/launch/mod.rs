@@ -192,12 +192,12 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     let joined = open_namespaces(plan)?;
     let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
     let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
-    let into = made.cgroup().clone_fd()?;
+    let into = made.clone_fd()?;
     let new_cgroup = plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup);
     // Realtime scheduling takes a budget of the cgroup, and memory policies are relative to its nodes.
     let scheduled = plan.process.scheduler.is_some() || plan.memory_policy.is_some();
-    // Hooks of the init must not run outside of the cgroups either.
-    let needs_cgroup = scheduled || new_cgroup || !plan.hooks.create_container.is_empty();
+    // Hooks of the init must not run outside of the cgroups either, and what systemd makes is not there before.
+    let needs_cgroup = new_cgroup || !plan.hooks.create_container.is_empty() || plan.cgroup.systemd.is_some();
     let mut hand_offs = orders::HandOffs {
         cgroup_wait: scheduled || into.is_none() && needs_cgroup,
         limits_first: scheduled,
@@ -242,7 +242,7 @@ fn bring_in(
         session.say(word::FOLLOWED)?;
     }
     if join {
-        made.cgroup().join(session.pid())?;
+        made.join(&plan.cgroup, session.pid())?;
     }
     if hand_offs.limits_first {
         made.apply(&plan.cgroup)?;

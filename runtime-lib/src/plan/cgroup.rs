@@ -8,14 +8,16 @@
 mod change;
 mod devices;
 mod paths;
+mod systemd;
 mod v1;
 mod v2;
 
 pub use change::{Change, lower_change};
 pub use devices::{Access, DevicePolicy, DeviceRule, DeviceType};
 pub use paths::{CgroupDirectory, CgroupMount, CgroupPaths};
+pub use systemd::{SystemdScope, Value, properties_of};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::host::HostCgroups;
 use crate::id::ContainerId;
 use crate::spec::ValidSpec;
@@ -38,6 +40,9 @@ pub enum Driver {
 pub struct CgroupPlan {
     /// Where they are.
     pub paths: CgroupPaths,
+    /// What systemd is asked for, where it is to make them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub systemd: Option<SystemdScope>,
     /// Whether the path was left to the runtime (`linux.cgroupsPath` absent or empty). A caller without the right to
     /// make cgroups then does without them, as long as no limit is asked for.
     pub default_path: bool,
@@ -55,6 +60,7 @@ impl CgroupPlan {
     /// No cgroup is made and no limit written.
     pub(super) fn empty() -> Result<CgroupPlan> {
         Ok(CgroupPlan {
+            systemd: None,
             paths: CgroupPaths::Unmanaged,
             default_path: true,
             enable: Vec::new(),
@@ -109,19 +115,42 @@ impl IfAbsent {
 ///
 /// # Errors
 /// The path or a limit has no meaning, or the host lacks the version 1 controller for it; each names its element.
-/// [`ErrorKind::Unsupported`] for [`Driver::Systemd`].
 pub fn lower(spec: &ValidSpec, host: &HostCgroups, id: &ContainerId, choice: Driver) -> Result<CgroupPlan> {
     if choice == Driver::Systemd {
-        let text = "systemd cgroup flag passed, but systemd support for managing cgroups is not available";
-        return Err(Error::new(ErrorKind::Unsupported, text));
+        return lower_systemd(spec, host, id, None);
     }
-    let configured = spec.cgroups_path.as_deref().filter(|path| !path.is_empty());
-    let paths = CgroupPaths::choose(configured, host, id)?;
+    let paths = CgroupPaths::choose(configured(spec), host, id)?;
+    lower_at(spec, paths)
+}
+
+/// [`lower`] for [`Driver::Systemd`]: the system's manager, or the user's that is on the bus with the socket `user_bus`.
+///
+/// # Errors
+/// Those of [`lower`]; `linux.cgroupsPath` or an annotation means no unit;
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless the host has version 2 only.
+pub fn lower_systemd(
+    spec: &ValidSpec,
+    host: &HostCgroups,
+    id: &ContainerId,
+    user_bus: Option<&str>,
+) -> Result<CgroupPlan> {
+    let (mut scope, paths) = SystemdScope::choose(configured(spec), host, id, user_bus)?;
+    scope.properties = systemd::annotated(&spec.annotations)?;
+    Ok(CgroupPlan { systemd: Some(scope), ..lower_at(spec, paths)? })
+}
+
+fn configured(spec: &ValidSpec) -> Option<&str> {
+    spec.cgroups_path.as_deref().filter(|path| !path.is_empty())
+}
+
+/// Lowers the limits, for these directories.
+fn lower_at(spec: &ValidSpec, paths: CgroupPaths) -> Result<CgroupPlan> {
     let none = oci_spec::runtime::LinuxResources::default();
     let resources = spec.resources.as_ref().unwrap_or(&none);
     let devices = DevicePolicy::lower(resources.devices().as_deref().unwrap_or_default())?;
     let mut plan = CgroupPlan {
-        default_path: configured.is_none(),
+        systemd: None,
+        default_path: configured(spec).is_none(),
         enable: Vec::new(),
         writes: Vec::new(),
         warnings: Vec::new(),

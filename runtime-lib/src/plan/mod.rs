@@ -35,6 +35,9 @@ pub struct Choices {
     pub no_new_keyring: bool,
     /// `--systemd-cgroup`.
     pub systemd_cgroup: bool,
+    /// The socket of the bus on which the caller's own systemd is: that one is to make the cgroup, not the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub systemd_user_bus: Option<String>,
     /// `--preserve-fds`.
     pub preserve_fds: u32,
     /// How many sockets of socket activation are passed on.
@@ -119,8 +122,10 @@ pub struct Rootfs {
 pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) -> Result<Plan> {
     let spec = bundle.spec();
     refuse_what_is_missing(spec)?;
-    let driver = if choices.systemd_cgroup { cgroup::Driver::Systemd } else { cgroup::Driver::Cgroupfs };
-    let cgroup = cgroup::lower(spec, &host.cgroups, id, driver)?;
+    let cgroup = match choices.systemd_cgroup {
+        true => cgroup::lower_systemd(spec, &host.cgroups, id, choices.systemd_user_bus.as_deref())?,
+        false => cgroup::lower(spec, &host.cgroups, id, cgroup::Driver::Cgroupfs)?,
+    };
     let namespaces = namespaces::lower(spec, host);
     let (mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
     let propagation = spec.rootfs_propagation;

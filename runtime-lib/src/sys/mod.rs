@@ -13,3 +13,4 @@ pub(crate) mod seccomp;
 pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod tty;
+pub(crate) mod xattr;

@@ -32,6 +32,7 @@ pub fn lower_change(change: &LinuxResources, current: &LinuxResources, paths: &C
         paths: paths.clone(),
         default_path: false,
         enable: Vec::new(),
+        systemd: None,
         writes: Vec::new(),
         devices: DevicePolicy::lower(rules.unwrap_or_default())?,
         warnings: Vec::new(),

@@ -140,11 +140,14 @@ fn mounts_show_each_hierarchy_of_the_host() {
 }
 
 #[test]
-fn systemd_is_refused_clearly() {
+fn systemd_needs_version_2_alone() {
     let id = ContainerId::new("web").unwrap();
-    let error = lower(&spec(None, Value::Null), &v2(), &id, Driver::Systemd).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("systemd support for managing cgroups is not available"), "{error}");
+    let error = lower(&spec(None, Value::Null), &v1(), &id, Driver::Systemd).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
+    assert!(error.to_string().contains("cgroup version 2 only"), "{error}");
+    let plan = lower(&spec(None, json!({"pids": {"limit": 7}})), &v2(), &id, Driver::Systemd).unwrap();
+    assert_eq!(plan.systemd.unwrap().unit, "corten-web.scope");
+    assert_eq!(properties_of(&plan.writes), [("TasksMax".to_owned(), super::Value::U64(7))]);
 }
 
 /// The writes but for those of devices, as `file=value`, with ? for a file that may be absent.

@@ -1,0 +1,287 @@
+//! `--systemd-cgroup`: containers in scopes of systemd. `integration/vm/run -s systemd` and `-s -u` run it where systemd
+//! is PID 1; elsewhere only the refusal is tested.
+
+use corten_integration::{Bundle, Container, Runtime, Sandbox, eventually, once, skip};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+fn systemd_runs() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+/// Leaves the test where it cannot run.
+macro_rules! needs_systemd {
+    () => {
+        if !systemd_runs() {
+            skip!("systemd is not PID 1 here");
+        }
+        if !rustix::process::geteuid().is_root() {
+            skip!("this is the test of root");
+        }
+    };
+}
+
+fn output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn property(unit: &str, name: &str) -> String {
+    output("systemctl", &["show", "--value", "--property", name, unit])
+}
+
+/// Whether systemd still knows the unit.
+fn is_loaded(unit: &str) -> bool {
+    property(unit, "LoadState") == "loaded"
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.as_ref().display())).trim().to_owned()
+}
+
+/// A container in the unit `test-NAME.scope` of system.slice, created, its program not yet started.
+fn created(t: &Sandbox, adapt: impl FnOnce(Bundle) -> Bundle) -> (Container<'_>, String, PathBuf) {
+    let name = t.unique_name();
+    let bundle = t.bundle().args(&["sleep", "1000"]).set("/linux/cgroupsPath", format!("system.slice:test:{name}"));
+    let container = t.container(adapt(bundle));
+    container.command("create").global("--systemd-cgroup").ok();
+    let unit = format!("test-{name}.scope");
+    let cgroup = Path::new(CGROUPS).join("system.slice").join(&unit);
+    (container, unit, cgroup)
+}
+
+/// The scope is somebody else's: a process of the test's in it.
+struct Stranger(Child);
+
+impl Stranger {
+    fn start(unit: &str) -> Stranger {
+        let args = ["--scope", "--quiet", "--collect", "--unit", unit, "sleep", "1000"];
+        let stranger = Stranger(Command::new("systemd-run").args(args).spawn().unwrap());
+        eventually("the stranger's scope is there", || property(unit, "ActiveState") == "active");
+        stranger
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn without_systemd_it_is_refused() {
+    if systemd_runs() || !rustix::process::geteuid().is_root() {
+        skip!("systemd is PID 1 here");
+    }
+    once(|t| {
+        let container = t.container(t.bundle().set("/linux/cgroupsPath", "system.slice:test:refused"));
+        container.command("create").global("--systemd-cgroup").fails(1);
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_scope_has_the_limits_and_ends_with_the_container() {
+    needs_systemd!();
+    once(|t| {
+        let (container, unit, cgroup) = created(t, |bundle| {
+            bundle
+                .set("/linux/resources/memory", json!({"limit": 64 << 20, "reservation": 32 << 20}))
+                .set("/linux/resources/pids", json!({"limit": 20}))
+                .set("/linux/resources/cpu", json!({"shares": 2048, "quota": 50_000, "period": 100_000, "cpus": "0"}))
+        });
+        let check = || {
+            for (name, value) in [
+                ("ActiveState", "active"),
+                ("Slice", "system.slice"),
+                ("Delegate", "yes"),
+                ("ControlGroup", cgroup.to_str().unwrap().strip_prefix(CGROUPS).unwrap()),
+                ("MemoryMax", "67108864"),
+                ("MemoryLow", "33554432"),
+                ("TasksMax", "20"),
+                ("CPUQuotaPerSecUSec", "500ms"),
+                ("AllowedCPUs", "0"),
+                ("CPUWeight", &text(cgroup.join("cpu.weight"))),
+            ] {
+                assert_eq!(property(&unit, name), value, "{name}");
+            }
+            for (file, value) in [
+                ("memory.max", "67108864"),
+                ("memory.low", "33554432"),
+                ("pids.max", "20"),
+                ("cpu.max", "50000 100000"),
+                ("cpuset.cpus", "0"),
+                ("cgroup.procs", &container.pid().to_string()),
+            ] {
+                assert_eq!(text(cgroup.join(file)), value, "{file}");
+            }
+        };
+        check();
+        // systemd puts its own view of the limits back.
+        assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
+        check();
+        // Later commands know the manager by the record.
+        container.start();
+        container.command("pause").ok();
+        container.wait_for("paused");
+        assert_eq!(text(cgroup.join("cgroup.freeze")), "1");
+        container.command("resume").ok();
+        let update = container.command("update").option("--pids-limit").option("30").option("--memory").option("96M");
+        update.ok();
+        assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
+        assert_eq!((property(&unit, "TasksMax"), text(cgroup.join("pids.max"))), ("30".into(), "30".into()));
+        assert_eq!(property(&unit, "MemoryMax"), (96 << 20).to_string());
+        assert_eq!(text(cgroup.join("memory.max")), (96 << 20).to_string());
+        assert_eq!(text(cgroup.join("cpu.max")), "50000 100000");
+        container.kill("KILL");
+        container.wait_for("stopped");
+        container.delete();
+        assert!(!is_loaded(&unit) && !cgroup.exists());
+    });
+}
+
+#[test]
+fn the_default_is_a_scope_named_after_the_container() {
+    needs_systemd!();
+    once(|t| {
+        let container = t.container(t.bundle().args(&["sleep", "1000"]).remove("/linux/cgroupsPath"));
+        container.command("run").global("--systemd-cgroup").option("--detach").ok();
+        let unit = format!("{}-{}.scope", t.runtime().name(), container.id());
+        assert_eq!(property(&unit, "ControlGroup"), format!("/system.slice/{unit}"));
+        container.command("delete").option("--force").ok();
+        assert!(!is_loaded(&unit));
+    });
+}
+
+#[test]
+fn the_program_sees_its_own_cgroup_with_and_without_a_namespace() {
+    needs_systemd!();
+    once(|t| {
+        let show = ["cat", "/proc/self/cgroup", "/sys/fs/cgroup/cgroup.procs"];
+        let name = t.unique_name();
+        let path = format!("a-b.slice:test:{name}");
+        let bundle = t.bundle().args(&show).set("/linux/cgroupsPath", path.as_str());
+        let run = |bundle: Bundle| t.container(bundle).command("run").global("--systemd-cgroup").ok().stdout();
+        assert_eq!(run(bundle), "0::/\n1\n");
+        // The mount shows the whole hierarchy then.
+        let bundle = t.bundle().args(&show[..2]).set("/linux/cgroupsPath", path.as_str()).without_namespace("cgroup");
+        assert_eq!(run(bundle), format!("0::/a.slice/a-b.slice/test-{name}.scope\n"));
+    });
+}
+
+#[test]
+fn annotations_set_properties() {
+    needs_systemd!();
+    once(|t| {
+        let (container, unit, _) = created(t, |bundle| {
+            bundle.set("/annotations", json!({"org.systemd.property.TimeoutStopUSec": "uint64 7000000"}))
+        });
+        assert_eq!(property(&unit, "TimeoutStopUSec"), "7s");
+        container.command("delete").option("--force").ok();
+        assert!(!is_loaded(&unit));
+    });
+}
+
+#[test]
+fn a_create_that_fails_leaves_no_unit() {
+    needs_systemd!();
+    once(|t| {
+        let name = t.unique_name();
+        for (pointer, value) in [
+            ("/process/args", json!(["/nonexistent"])),
+            ("/linux/resources/unified", json!({"memory.max": "nonsense"})),
+            ("/annotations", json!({"org.systemd.property.Nonsense": "true"})),
+        ] {
+            let bundle = t.bundle().set("/linux/cgroupsPath", format!("system.slice:test:{name}")).set(pointer, value);
+            let container = t.container(bundle);
+            let output = container.command("run").global("--systemd-cgroup").run();
+            assert_ne!(output.code(), 0, "{pointer}: {output}");
+            eventually("the unit is gone", || !is_loaded(&format!("test-{name}.scope")));
+            assert!(!t.state_root().join(container.id()).exists(), "{pointer}");
+        }
+    });
+}
+
+#[test]
+fn a_unit_of_somebody_else_is_left_alone() {
+    needs_systemd!();
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            return; // the others stop it
+        }
+        // When create finds it …
+        let name = t.unique_name();
+        let unit = format!("test-{name}.scope");
+        let stranger = Stranger::start(&unit);
+        let container = t.container(t.bundle().set("/linux/cgroupsPath", format!("system.slice:test:{name}")));
+        let output = container.command("create").global("--systemd-cgroup").fails(1);
+        assert!(output.stderr().contains("exists already"), "{output}");
+        assert_eq!(property(&unit, "ActiveState"), "active");
+        drop(stranger);
+        // … and when delete does.
+        let (container, unit, cgroup) = created(t, |bundle| bundle);
+        container.start();
+        container.kill("KILL");
+        eventually("the scope has ended", || !is_loaded(&unit));
+        let stranger = Stranger::start(&unit);
+        container.command("delete").option("--force").ok();
+        assert_eq!(property(&unit, "ActiveState"), "active");
+        assert!(cgroup.exists());
+        drop(stranger);
+        eventually("the stranger's scope is gone", || !is_loaded(&unit));
+    });
+}
+
+/// What the harness does for root, for an ordinary user in a session of its own.
+#[test]
+fn an_ordinary_user_has_scopes_of_its_own_manager() {
+    if !systemd_runs() || rustix::process::geteuid().is_root() {
+        skip!("not an ordinary user on a machine with systemd");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (bundle, state) = (directory.path().join("bundle"), directory.path().join("state"));
+    std::fs::create_dir_all(bundle.join("rootfs/bin")).unwrap();
+    std::fs::copy("/bin/busybox", bundle.join("rootfs/bin/sleep")).unwrap();
+    for inside in ["proc", "sys", "dev"] {
+        std::fs::create_dir(bundle.join("rootfs").join(inside)).unwrap();
+    }
+    let program = Runtime::from_environment().program();
+    let run = |args: &[&str]| {
+        let log = directory.path().join("log");
+        let stderr = std::fs::File::create(&log).unwrap();
+        let mut command = Command::new(&program);
+        command.current_dir(&bundle).arg("--root").arg(&state).args(args).stdout(stderr.try_clone().unwrap());
+        let status = command.stderr(stderr).status().unwrap();
+        assert!(status.success(), "{args:?}: {status}: {}", text(&log));
+        text(&log)
+    };
+    run(&["spec", "--rootless"]);
+    let path = bundle.join("config.json");
+    let mut config: serde_json::Value = serde_json::from_str(&text(&path)).unwrap();
+    config["process"]["terminal"] = json!(false);
+    config["process"]["args"] = json!(["sleep", "1000"]);
+    config["linux"]["cgroupsPath"] = json!("user.slice:test:mine");
+    config["linux"]["resources"] = json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 20}});
+    std::fs::write(&path, config.to_string()).unwrap();
+
+    run(&["--systemd-cgroup", "create", "mine"]);
+    let own = |name: &str| output("systemctl", &["--user", "show", "--value", "--property", name, "test-mine.scope"]);
+    let cgroup = PathBuf::from(format!("{CGROUPS}{}", own("ControlGroup")));
+    assert!(cgroup.ends_with("user@1000.service/user.slice/test-mine.scope"), "{}", cgroup.display());
+    for (file, value) in [("memory.max", "67108864"), ("pids.max", "20")] {
+        assert_eq!(text(cgroup.join(file)), value);
+    }
+    assert_eq!((own("MemoryMax"), own("TasksMax")), ("67108864".to_owned(), "20".to_owned()));
+    let state: serde_json::Value = serde_json::from_str(&run(&["state", "mine"])).unwrap();
+    assert_eq!(text(cgroup.join("cgroup.procs")), state["pid"].to_string());
+    run(&["start", "mine"]);
+    run(&["kill", "mine", "KILL"]);
+    eventually("it is stopped", || run(&["state", "mine"]).contains("stopped"));
+    run(&["delete", "mine"]);
+    assert_ne!(own("LoadState"), "loaded");
+    assert!(!cgroup.exists());
+}

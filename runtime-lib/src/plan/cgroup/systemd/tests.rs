@@ -1,0 +1,149 @@
+use super::*;
+use crate::host::Hierarchy;
+
+fn host(own_path: &str) -> HostCgroups {
+    let v2 = Hierarchy { controllers: vec![], mount_point: "/cg".to_owned(), own_path: own_path.to_owned() };
+    HostCgroups { v1: vec![], v2: Some(v2) }
+}
+
+fn choose(path: Option<&str>, id: &str, own: &str, bus: Option<&str>) -> Result<(SystemdScope, CgroupPaths)> {
+    SystemdScope::choose(path, &host(own), &ContainerId::new(id).unwrap(), bus)
+}
+
+#[test]
+fn paths_mean_a_unit_in_a_slice() {
+    let user = "/user.slice/user-7.slice/user@7.service";
+    let session = "/user.slice/user-7.slice/session-3.scope";
+    let below = format!("{user}/app.slice/x.scope");
+    for (path, own, bus, expected) in [
+        (None, "/", None, "/system.slice/corten-id.scope"),
+        (Some("system.slice:runc:web"), "/", None, "/system.slice/runc-web.scope"),
+        (Some(":p:n"), "/", None, "/system.slice/p-n.scope"),
+        (Some("a.slice::n"), "/", None, "/a.slice/n.scope"),
+        (Some("-.slice:p:n"), "/", None, "/p-n.scope"),
+        (Some("a-b-c.slice:p:n"), "/", None, "/a.slice/a-b.slice/a-b-c.slice/p-n.scope"),
+        (None, &below, Some("/bus"), &format!("{user}/user.slice/corten-id.scope")),
+        (None, session, Some("/bus"), &format!("{user}/user.slice/corten-id.scope")),
+        (Some("x.slice:p:n"), user, Some("/bus"), &format!("{user}/x.slice/p-n.scope")),
+    ] {
+        let (scope, paths) = choose(path, "id", own, bus).unwrap();
+        let CgroupPaths::V2 { directory } = paths else { panic!("{paths:?}") };
+        assert_eq!(directory.path, expected);
+        assert!(expected.ends_with(&format!("/{}", scope.unit)), "{expected} {}", scope.unit);
+        assert_eq!(scope.bus, bus.unwrap_or("/run/dbus/system_bus_socket"));
+    }
+}
+
+#[test]
+fn what_is_no_unit_is_refused() {
+    for (path, id, text) in [
+        (
+            Some("/absolute"),
+            "id",
+            "to be of format \"slice:prefix:name\" for systemd cgroups, got \"/absolute\" instead",
+        ),
+        (Some("a:b"), "id", "got \"a:b\" instead"),
+        (Some("a.slice:b:c:d"), "id", "instead"),
+        (Some("a.slice:b:"), "id", "is empty"),
+        (Some("a.slice:b:c.slice"), "id", "only a scope"),
+        (Some("a:b:c"), "id", "invalid slice name: a"),
+        (Some(".slice:b:c"), "id", "invalid slice name"),
+        (Some("a--b.slice:b:c"), "id", "invalid slice name"),
+        (Some("-a.slice:b:c"), "id", "invalid slice name"),
+        (Some("../a.slice:b:c"), "id", "invalid slice name"),
+        (Some("a/b.slice:b:c"), "id", "invalid slice name"),
+        (Some("a.slice:b:../c"), "id", "'/' cannot be in the name"),
+        (Some("a.slice:b:c\n"), "id", "cannot be in the name"),
+        (None, "a+b", "'+' cannot be in the name"),
+    ] {
+        let error = choose(path, id, "/", None).unwrap_err();
+        assert_eq!(error.location(), Some("linux.cgroupsPath"), "{path:?}");
+        assert!(format!("{error:#}").contains(text), "{error:#}");
+    }
+    let long = format!("a.slice:b:{}", "c".repeat(300));
+    assert!(choose(Some(&long), "id", "/", None).unwrap_err().to_string().contains("at most 255"));
+    assert_eq!(choose(None, "id", "/elsewhere", Some("/bus")).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn every_limit_that_systemd_knows_is_told() {
+    let write = |file: &str, value: &str| CgroupWrite {
+        directory: 0,
+        file: file.to_owned(),
+        value: value.to_owned(),
+        location: String::new(),
+        if_absent: IfAbsent::Fail,
+    };
+    let number = |name: &str, value| vec![(name.to_owned(), Value::U64(value))];
+    let quota = |second, period| {
+        let named = |name: &str, value| (name.to_owned(), Value::U64(value));
+        vec![named("CPUQuotaPerSecUSec", second), named("CPUQuotaPeriodUSec", period)]
+    };
+    let mask = |name: &str, bytes: &[u8]| vec![(name.to_owned(), Value::Bytes(bytes.to_vec()))];
+    for (file, value, expected) in [
+        ("memory.max", "1048576", number("MemoryMax", 1_048_576)),
+        ("memory.max", "max", number("MemoryMax", u64::MAX)),
+        ("memory.low", "1", number("MemoryLow", 1)),
+        ("memory.high", "2", number("MemoryHigh", 2)),
+        ("memory.min", "3", number("MemoryMin", 3)),
+        ("memory.swap.max", "0", number("MemorySwapMax", 0)),
+        ("pids.max", "20", number("TasksMax", 20)),
+        ("cpu.weight", "39", number("CPUWeight", 39)),
+        ("io.weight", "default 50", number("IOWeight", 50)),
+        ("cpu.max", "50000 100000", quota(500_000, 100_000)),
+        ("cpu.max", "max 100000", quota(u64::MAX, 100_000)),
+        ("cpu.max", "1001 100000", quota(20_000, 100_000)), // up to the next 10 ms
+        ("cpuset.cpus", "0-1,9", mask("AllowedCPUs", &[0b11, 0b10])),
+        ("cpuset.mems", "0", mask("AllowedMemoryNodes", &[1])),
+        ("hugetlb.2MB.max", "0", vec![]),
+        ("cpu.max.burst", "5", vec![]),
+        ("cpuset.cpus", "9-1", vec![]),
+        ("cpuset.cpus", "0-99999999999", vec![]),
+        ("memory.max", "1G", vec![]),
+    ] {
+        assert_eq!(properties_of(&[write(file, value)]), expected, "{file} {value}");
+    }
+    // The last write counts.
+    assert_eq!(properties_of(&[write("pids.max", "1"), write("pids.max", "2")]), number("TasksMax", 2));
+}
+
+#[test]
+fn annotations_are_properties() {
+    let of = |name: &str, text: &str| annotated(&BTreeMap::from([(name.to_owned(), text.to_owned())]));
+    let texts = |texts: &[&str]| Value::Texts(texts.iter().map(|&text| text.to_owned()).collect());
+    for (name, text, expected, value) in [
+        ("CollectMode", "'inactive'", "CollectMode", Value::Text("inactive".to_owned())),
+        ("Description", r#""a \"b\" \\ 'c'""#, "Description", Value::Text("a \"b\" \\ 'c'".to_owned())),
+        ("TimeoutStopUSec", "uint64 5", "TimeoutStopUSec", Value::U64(5)),
+        ("TimeoutStopSec", "5", "TimeoutStopUSec", Value::U64(5_000_000)),
+        ("TimeoutStopSec", "uint64 7", "TimeoutStopUSec", Value::U64(7_000_000)),
+        ("SendSIGHUP", "true", "SendSIGHUP", Value::Bool(true)),
+        ("KillSignal", "int32 15", "KillSignal", Value::I32(15)),
+        ("TasksMax", "@t 9", "TasksMax", Value::U64(9)),
+        ("After", "['a.service', \"b.service\"]", "After", texts(&["a.service", "b.service"])),
+    ] {
+        let name = format!("org.systemd.property.{name}");
+        assert_eq!(of(&name, text).unwrap(), [(expected.to_owned(), value)], "{name} {text}");
+    }
+    assert_eq!(of("org.example.other", "?").unwrap(), []);
+    for (name, text) in [
+        ("lower", "1"),
+        ("Ab", "1"),
+        ("Has-Dash", "1"),
+        ("KillSignal", "fifteen"),
+        ("KillSignal", ""),
+        ("KillSignal", "uint32 -1"),
+        ("After", "[]"),
+        ("After", "['a'"),
+        ("After", "['a',, 'b']"),
+        ("Description", "'open"),
+        ("Description", "'a' 'b'"),
+        ("TimeoutStopSec", "-1"),
+        ("TimeoutStopSec", "'5'"),
+        ("TimeoutStopSec", "uint64 18446744073709551615"),
+    ] {
+        let name = format!("org.systemd.property.{name}");
+        let error = of(&name, text).unwrap_err();
+        assert_eq!(error.location(), Some(format!("annotations[{name:?}]").as_str()), "{text}");
+    }
+}
