@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 mod completion;
 mod create;
 mod delete;
+mod doctor;
 mod kill;
 mod list;
 mod new_container;
@@ -48,6 +49,7 @@ pub(crate) const VERBS: &[Verb] = &[
     completion::COMPLETION,
     create::VERB,
     delete::VERB,
+    doctor::VERB,
     kill::VERB,
     list::VERB,
     completion::MAN,

@@ -9,6 +9,7 @@ pub(crate) mod limit;
 pub(crate) mod memfd;
 pub(crate) mod namespace;
 pub(crate) mod pidfd;
+pub(crate) mod probe;
 pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod tty;
