@@ -6,6 +6,8 @@ mod completion;
 mod create;
 mod delete;
 mod doctor;
+mod events;
+mod exec;
 mod kill;
 mod list;
 mod new_container;
@@ -17,6 +19,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use crate::args::Globals;
 use crate::failure::Failure;
@@ -50,6 +53,8 @@ pub(crate) const VERBS: &[Verb] = &[
     create::VERB,
     delete::VERB,
     doctor::VERB,
+    events::VERB,
+    exec::VERB,
     kill::VERB,
     list::VERB,
     completion::MAN,
@@ -62,6 +67,7 @@ pub(crate) const VERBS: &[Verb] = &[
     spec::VERB,
     start::VERB,
     state::VERB,
+    update::VERB,
 ];
 
 /// What a verb works with.

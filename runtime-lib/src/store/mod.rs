@@ -1,7 +1,7 @@
 //! The state directory: what exists, and what was chosen for it.
 //!
 //! `ROOT/ID/` is a container. Making the directory claims the id; `record.json` (written to a temporary name and renamed)
-//! holds what was chosen at create and never changes; `init.json` holds the first process once it is ready. Commands that
+//! holds what was chosen at create and the limits of the last update; `init.json` holds the first process once it is ready. Commands that
 //! change a container hold a `flock(2)` on the directory, which the kernel releases when its holder dies. A container's
 //! status is asked of the kernel every time.
 //!
