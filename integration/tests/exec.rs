@@ -442,6 +442,33 @@ fn a_kill_and_a_delete_meanwhile_end_it_cleanly() {
 }
 
 #[test]
+fn a_paused_container_is_refused_unless_asked_for() {
+    on_every_view(|t| {
+        let container = sleeping(t, t.bundle());
+        container.command("pause").ok();
+        let output = exec(t, &container, &[], &["true"]).fails(255);
+        assert!(output.stderr().contains("cannot exec in a paused container"), "{output}");
+        let running = exec(t, &container, &["--ignore-paused"], &["echo", "thawed"]).spawn();
+        container.command("resume").ok();
+        assert_eq!(running.wait().stdout(), "thawed\n");
+    });
+}
+
+#[test]
+fn processors_are_those_of_the_configuration() {
+    on_every_view(|t| {
+        if t.differs("execCPUAffinity") {
+            return;
+        }
+        let last = std::thread::available_parallelism().unwrap().get() - 1;
+        let affinity = json!({"initial": "0", "final": last.to_string()});
+        let container = sleeping(t, t.bundle().set("/process/execCPUAffinity", affinity));
+        let seen = stdout_of(t, &container, &[], &["grep", "Cpus_allowed_list", "/proc/self/status"]);
+        assert_eq!(seen, format!("Cpus_allowed_list:\t{last}\n"));
+    });
+}
+
+#[test]
 fn nobody_joins_a_container_before_its_root_is_in_place() {
     once(|t| {
         let secret = t.new_file("of the host");

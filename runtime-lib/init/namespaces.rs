@@ -2,10 +2,11 @@
 
 use crate::fault::{During, Fault, OfElement, Step};
 use crate::link::Link;
-use crate::sys;
+use crate::sys::{self, AT_FDCWD, Fd, open};
 use crate::wire::{self, Op, Phase, word};
 
 const CLONE_PARENT: u64 = 0x8000;
+const CLONE_NEWTIME: u64 = 0x80;
 const CLONE_NEWCGROUP: u64 = 0x0200_0000;
 
 /// Joins the namespaces in order: the user namespace comes first, it gives the right to the others.
@@ -23,11 +24,19 @@ pub fn join(namespaces: &wire::Namespaces<'_>, link: &Link) -> Step {
 /// Forks if a namespace asks for it. The child is a child of the launcher too (`CLONE_PARENT`); the parent tells its
 /// pid and is done.
 pub fn fork(namespaces: &wire::Namespaces<'_>, link: &Link) -> Step {
-    let Some(flags) = namespaces.fork else { return Ok(()) };
+    match namespaces.fork {
+        Some(flags) => fork_with(flags, link, Phase::Fork, false),
+        None => Ok(()),
+    }
+}
+
+/// With `wait` the child goes on once the launcher knows it.
+fn fork_with(flags: u64, link: &Link, phase: Phase, wait: bool) -> Step {
     match sys::fork(flags | CLONE_PARENT, 0).during(Op::Fork)? {
+        0 if wait => link.hear(word::FOLLOWED),
         0 => Ok(()),
         pid => {
-            link.say(Phase::Fork, i64::from(pid))?;
+            link.say(phase, i64::from(pid))?;
             sys::exit(0)
         }
     }
@@ -43,6 +52,28 @@ pub fn become_root(namespaces: &wire::Namespaces<'_>, link: &Link) -> Step {
         sys::setuid(0).during(Op::Uid)?;
     }
     Ok(())
+}
+
+/// Opens the file of the clocks' offsets of this process, if there are any to write. The kernel asks whether the opener has
+/// CAP_SYS_TIME in the new namespace, and for the file's owner: so it is opened before this process joins or becomes
+/// somebody whom the host's files do not belong to.
+pub fn open_offsets(namespaces: &wire::Namespaces<'_>) -> Step<Option<Fd>> {
+    match &namespaces.time {
+        Some(time) if !time.offsets.is_empty() => {
+            sys::openat(AT_FDCWD, c"/proc/self/timens_offsets", open::WRONLY).during(Op::OpenTarget).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Makes a time namespace, sets its clocks while nobody is in it, and forks into it.
+pub fn enter_time(namespaces: &wire::Namespaces<'_>, offsets: Option<Fd>, link: &Link) -> Step {
+    let Some(time) = &namespaces.time else { return Ok(()) };
+    sys::unshare(CLONE_NEWTIME).during(Op::Whole)?;
+    if let Some(file) = offsets {
+        sys::write(file.0, time.offsets).during(Op::Write)?;
+    }
+    fork_with(time.flags, link, Phase::TimeOffsets, true)
 }
 
 /// The cgroup namespace's root is the cgroup of the process that makes it, so it comes after joining the cgroup.

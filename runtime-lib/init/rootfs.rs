@@ -14,6 +14,11 @@ const ATTR_RDONLY: u64 = 1;
 /// Sets the propagation of all mounts, so that nothing done here reaches the host, and makes the rootfs a mount that
 /// the root can become.
 pub fn prepare(rootfs: &wire::Rootfs<'_>) -> Step<Root> {
+    if rootfs.host_mounts {
+        // Every change of a mount would be one of the host's.
+        let root = sys::openat(AT_FDCWD, rootfs.path, open::PATH | open::DIRECTORY).during(Op::OpenTarget)?;
+        return Ok(Root(keep(root)));
+    }
     sys::mount(None, c"/", None, rootfs.propagation, None).during(Op::SetPropagation)?;
     let tree = sys::clone_tree(AT_FDCWD, rootfs.path, true).during(Op::OpenSource)?;
     if rootfs.parent_private {
@@ -46,6 +51,9 @@ fn make_parent_private(rootfs: &wire::Rootfs<'_>) -> sys::Result {
 /// Makes the rootfs the root. The old root is reachable by nothing afterwards.
 pub fn pivot(root: Root, rootfs: &wire::Rootfs<'_>) -> Step {
     sys::fchdir(root.0).during(Op::Whole)?;
+    if rootfs.host_mounts {
+        return sys::chroot(c".").during(Op::Whole);
+    }
     if rootfs.no_pivot { move_to_root()? } else { pivot_root()? }
     if rootfs.own_propagation != 0 {
         // Only now: pivot_root(2) refuses shared mounts.

@@ -64,18 +64,28 @@ fn enter_namespaces(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> 
         // While /proc is still the host's.
         during(Phase::OomScore, write_oom_score(value))?;
     }
+    let mut offsets = None;
+    if !orders.namespaces.mapped {
+        offsets = during(Phase::TimeOffsets, namespaces::open_offsets(&orders.namespaces))?;
+    }
     if !orders.namespaces.hide_late {
         during(Phase::Join, hide())?;
     }
     during(Phase::Join, namespaces::join(&orders.namespaces, link))?;
     during(Phase::Fork, namespaces::fork(&orders.namespaces, link))?;
-    // A session of its own, so that the terminal of the caller cannot be written to (TIOCSTI) and ^C does not reach it.
-    during(Phase::Fork, sys::setsid().during(Op::Whole))?;
+    if orders.namespaces.mapped {
+        // Of the child: the file is that of the process that opens it.
+        offsets = during(Phase::TimeOffsets, namespaces::open_offsets(&orders.namespaces))?;
+    }
     during(Phase::Mapped, namespaces::become_root(&orders.namespaces, link))?;
     if orders.namespaces.hide_late {
         // Only now: an unprivileged launcher could not have written the mappings.
         during(Phase::Mapped, hide())?;
     }
+    // As root of the user namespace, whose the time namespace is to be.
+    during(Phase::TimeOffsets, namespaces::enter_time(&orders.namespaces, offsets, link))?;
+    // A session of its own, so that the terminal of the caller cannot be written to (TIOCSTI) and ^C does not reach it.
+    during(Phase::Fork, sys::setsid().during(Op::Whole))?;
     if orders.namespaces.network {
         during(Phase::Loopback, sys::loopback_up().during(Op::Whole))?;
     }

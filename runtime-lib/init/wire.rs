@@ -27,6 +27,9 @@ wire_enum! {
         Fork,
         /// Hand-off, launcher to init: the id mappings are written. The init becomes root in its user namespace.
         Mapped,
+        /// `linux.timeOffsets`: a new time namespace gets its offsets. Hand-off, init to launcher: the pid of the child
+        /// that enters it.
+        TimeOffsets,
         /// The loopback device of a new network namespace comes up.
         Loopback,
         /// A new session keyring.
@@ -280,6 +283,8 @@ wire_struct! {
         of_kinds: u64,
         /// Whether to fork after joining, and the `CLONE_NEW*` flags to fork with.
         fork: Option<u64>,
+        /// A time namespace to make, once the ids are mapped.
+        time: Option<Time<'a>>,
         /// Whether the launcher writes id mappings for the forked child.
         mapped: bool,
         /// Whether to stay dumpable until the mappings are written.
@@ -296,6 +301,16 @@ wire_struct! {
 }
 
 wire_struct! {
+    /// A new time namespace.
+    Time<'a> {
+        /// What `/proc/self/timens_offsets` is to hold; nothing for the caller's clocks.
+        offsets: &'a [u8],
+        /// The `CLONE_NEW*` flags of the fork into it.
+        flags: u64,
+    }
+}
+
+wire_struct! {
     /// The root file system.
     Rootfs<'a> {
         /// Its path on the host.
@@ -306,6 +321,8 @@ wire_struct! {
         own_propagation: u64,
         /// The mount that holds the rootfs is made private, or `pivot_root(2)` would refuse.
         parent_private: bool,
+        /// There is no mount namespace of the container's own: nothing is mounted, the root is changed by chroot.
+        host_mounts: bool,
         /// `MS_MOVE` and chroot in place of `pivot_root(2)`.
         no_pivot: bool,
         /// `root.readonly`.
@@ -573,6 +590,8 @@ wire_struct! {
 
 /// The launcher's words to the init after the orders; each is one byte.
 pub mod word {
+    /// The launcher has the child of a fork, which therefore may go on.
+    pub const FOLLOWED: u8 = b'f';
     /// The id mappings are written.
     pub const MAPPED: u8 = b'm';
     /// The cgroups are joined.

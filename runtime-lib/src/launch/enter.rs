@@ -10,8 +10,9 @@ use super::{Hooked, Io, Launch, Session, orders, prepare_orders, send_orders, st
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
+use crate::spec::{CpuSet, ExecCpuAffinity};
 use crate::sys::clone::Child;
-use crate::sys::socket;
+use crate::sys::{pidfd, socket};
 use nix::errno::Errno;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -42,10 +43,13 @@ pub(crate) fn enter<'a>(plan: &'a Plan, io: &Io<'_>, target: &Target<'_>) -> Res
     let child = start_inside(plan, &inner, target)?;
     drop(inner);
     let in_cgroup = child.in_cgroup;
+    let initial = affinity(plan).and_then(|affinity| affinity.initial.as_ref());
+    let bound = bind(child.pid, initial, "initial");
     // Realtime scheduling takes a budget of the cgroup, and memory policies are relative to its nodes.
     let cgroup_wait = !in_cgroup && (plan.process.scheduler.is_some() || plan.memory_policy.is_some());
     let hand_offs = orders::HandOffs { cgroup_wait, limits_first: false, unprivileged: false };
     let mut session = Session::new(plan, link, child);
+    bound?;
     let (bytes, fds) = prepare_orders(plan, io, &[], Some((target.pidfd, target.kinds)), None, &hand_offs)?;
     let brought =
         send_orders(&session.link, &bytes, fds.all()).and_then(|()| bring_in(&mut session, target, in_cgroup));
@@ -60,20 +64,36 @@ fn bring_in(session: &mut Session<'_>, target: &Target<'_>, in_cgroup: bool) -> 
     if session.plan.namespaces.fork {
         super::follow_fork(session)?;
     }
-    if in_cgroup {
-        return Ok(());
+    if !in_cgroup {
+        match target.cgroup.join(session.pid()) {
+            Err(error) if target.follow && holds_no_processes(&error) => {
+                target.cgroup.where_process_is(target.pid)?.join(session.pid())
+            }
+            joined => joined,
+        }?;
     }
-    match target.cgroup.join(session.pid()) {
-        Err(error) if target.follow && holds_no_processes(&error) => {
-            target.cgroup.where_process_is(target.pid)?.join(session.pid())
-        }
-        joined => joined,
-    }
+    let last = affinity(session.plan).and_then(|affinity| affinity.last.as_ref());
+    bind(session.pid(), last, "final")
+}
+
+fn affinity(plan: &Plan) -> Option<&ExecCpuAffinity> {
+    plan.process.exec_cpu_affinity.as_ref()
+}
+
+/// `process.execCPUAffinity`.
+fn bind(pid: i32, cpus: Option<&CpuSet>, name: &str) -> Result<()> {
+    let Some(cpus) = cpus else { return Ok(()) };
+    pidfd::set_affinity(pid, &cpus.mask).map_err(|errno| {
+        let operation = format!("bind the program to the processors {}", cpus.text);
+        Error::os(operation, errno).at(format!("process.execCPUAffinity.{name}"))
+    })
 }
 
 /// Clones the init, on version 2 right into the cgroup.
 fn start_inside(plan: &Plan, inner: &OwnedFd, target: &Target<'_>) -> Result<Child> {
-    let into = if target.frozen { None } else { target.cgroup.clone_fd()? };
+    // An initial affinity holds until the cgroup is joined.
+    let apart = target.frozen || affinity(plan).is_some_and(|affinity| affinity.initial.is_some());
+    let into = if apart { None } else { target.cgroup.clone_fd()? };
     match start_init(plan, inner, into.as_ref().map(AsFd::as_fd)) {
         Err(error) if into.is_some() && target.follow && holds_no_processes(&error) => {
             let into = target.cgroup.where_process_is(target.pid)?.clone_fd()?;

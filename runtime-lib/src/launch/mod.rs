@@ -216,12 +216,18 @@ fn bring_in(
     privileged: bool,
 ) -> Result<()> {
     let plan = session.plan;
-    if plan.namespaces.fork {
+    let forks = plan.namespaces.forks();
+    if forks.first.is_some() {
         follow_fork(session)?;
     }
     if plan.namespaces.is_new(crate::spec::NamespaceKind::User) {
         idmap::write(session.pid(), &plan.namespaces, privileged)?;
         session.say(word::MAPPED)?;
+    }
+    if forks.time.is_some() {
+        let report = session.reached(Phase::TimeOffsets)?;
+        take_over(session, &report)?;
+        session.say(word::FOLLOWED)?;
     }
     if join {
         made.cgroup().join(session.pid())?;
@@ -393,7 +399,7 @@ fn start_init(plan: &Plan, inner: &OwnedFd, cgroup: Option<BorrowedFd<'_>>) -> R
     let number = CString::new(inner.as_raw_fd().to_string()).unwrap_or_default();
     let args = [c"corten-init".as_ptr(), number.as_ptr(), std::ptr::null()];
     let exec = Exec { program: program.as_fd(), args: &args, inherit: inner.as_fd() };
-    let flags = if plan.namespaces.fork { 0 } else { orders::new_flags(plan) };
+    let flags = if plan.namespaces.fork { 0 } else { plan.namespaces.clone_flags() };
     spawn(flags, cgroup, &exec).map_err(|errno| {
         let error = Error::os("start the init in new namespaces", errno).at("linux.namespaces");
         match errno {
@@ -432,6 +438,11 @@ fn fork_report(session: &mut Session<'_>) -> Result<Report> {
 /// The init forked into the namespaces: its child takes its place, which is our child as well.
 fn follow_fork(session: &mut Session<'_>) -> Result<()> {
     let report = fork_report(session)?;
+    take_over(session, &report)
+}
+
+/// The child whose pid `report` tells takes the place of the process that told it.
+fn take_over(session: &mut Session<'_>, report: &Report) -> Result<()> {
     let pid = i32::try_from(report.detail).map_err(|_| Error::new(ErrorKind::Internal, "the init sent no pid"))?;
     // It is not reaped before we do: the pid is nobody else's.
     let pidfd = pidfd::open(pid).map_err(|errno| {

@@ -165,6 +165,7 @@ impl Strings {
 
 struct Lists {
     join: Encoded,
+    time_offsets: String,
     mounts: Encoded,
     devices: Encoded,
     links: Encoded,
@@ -186,6 +187,7 @@ impl Lists {
         let sysctl: Vec<_> = plan.sysctl.iter().collect();
         Ok(Lists {
             join: Encoded::numbers(&places.join)?,
+            time_offsets: time_offsets(&plan.namespaces.time_offsets),
             mounts: Encoded::of(&plan.mounts, mount)?,
             devices: Encoded::of(&plan.devices.nodes, |node, sink| {
                 let kind = match node.kind {
@@ -237,11 +239,13 @@ fn own_limits(plan: &Plan) -> &[spec::Rlimit] {
 
 fn namespaces<'a>(plan: &Plan, lists: &'a Lists, places: &Places, hand_offs: &HandOffs) -> wire::Namespaces<'a> {
     let namespaces = &plan.namespaces;
+    let forks = namespaces.forks();
     wire::Namespaces {
         join: lists.join.list(),
         of: places.of.map(|(process, _)| process),
         of_kinds: places.of.map_or(0, |(_, kinds)| kinds),
-        fork: namespaces.fork.then(|| new_flags(plan)),
+        fork: forks.first,
+        time: forks.time.map(|flags| wire::Time { offsets: lists.time_offsets.as_bytes(), flags }),
         mapped: namespaces.is_new(NamespaceKind::User),
         hide_late: namespaces.is_new(NamespaceKind::User) && hand_offs.unprivileged,
         become_root: namespaces.has_user_namespace(),
@@ -251,10 +255,9 @@ fn namespaces<'a>(plan: &Plan, lists: &'a Lists, places: &Places, hand_offs: &Ha
     }
 }
 
-/// The `CLONE_NEW*` flags of what is made by the clone itself. A cgroup namespace is not: see the init.
-pub(super) fn new_flags(plan: &Plan) -> u64 {
-    let made = plan.namespaces.new.iter().filter(|kind| **kind != NamespaceKind::Cgroup);
-    made.fold(0, |flags, kind| flags | kind.flag())
+/// As `/proc/PID/timens_offsets` takes them, see `time_namespaces(7)`.
+fn time_offsets(offsets: &[spec::TimeOffset]) -> String {
+    offsets.iter().map(|offset| format!("{} {} {}\n", offset.clock, offset.secs, offset.nanosecs)).collect()
 }
 
 fn rootfs<'a>(plan: &Plan, path: &'a CStr) -> wire::Rootfs<'a> {
@@ -270,7 +273,9 @@ fn rootfs<'a>(plan: &Plan, path: &'a CStr) -> wire::Rootfs<'a> {
         path,
         propagation: propagation_flags(before),
         own_propagation: if after { propagation_flags(propagation) } else { 0 },
-        parent_private: rootfs.propagation == PropagationKind::Shared,
+        // What is not made private or a slave as a whole leaves the mount that holds the rootfs as shared as the host's.
+        parent_private: rootfs.propagation == PropagationKind::Shared || !rootfs.propagation_recursive,
+        host_mounts: !plan.namespaces.has_mount_namespace(),
         no_pivot: plan.choices.no_pivot,
         readonly: rootfs.readonly,
         readonly_dev: rootfs.readonly_dev,

@@ -69,6 +69,10 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         },
         Phase::Fork => place("linux.namespaces", "fork into the new namespaces"),
         Phase::Mapped => place("linux.uidMappings", "become root of the user namespace"),
+        Phase::TimeOffsets if plan.namespaces.time_offsets.is_empty() => {
+            place("linux.namespaces", "enter a new time namespace")
+        }
+        Phase::TimeOffsets => place("linux.timeOffsets", "set the clocks of the time namespace"),
         Phase::Loopback => place("linux.namespaces", "bring the loopback device up"),
         Phase::Keyring => bare("join a new session keyring"),
         Phase::Cgroup => place("linux.namespaces", "enter a new cgroup namespace"),

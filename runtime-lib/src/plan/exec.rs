@@ -2,7 +2,7 @@
 
 use super::{Choices, Devices, Identity, Join, NamespacePlan, Plan, Rootfs, cgroup, refuse_what_is_missing, security};
 use crate::ContainerId;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{Namespace, NamespaceKind, Process, PropagationKind, ValidSpec};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,11 @@ pub(crate) struct Existing<'a> {
 pub(crate) fn lower(mut spec: ValidSpec, process: Process, existing: &Existing<'_>, choices: Choices) -> Result<Plan> {
     spec.process = process;
     refuse_what_is_missing(&spec)?;
+    if spec.namespaces.mount == Namespace::Host {
+        // Its root comes with its mount namespace; without one the program would run among the host's files.
+        let message = "exec in a container without a mount namespace is not supported by this version of corten";
+        return Err(Error::config("linux.namespaces", message).with_kind(ErrorKind::Unsupported));
+    }
     Ok(Plan {
         identity: Identity {
             id: existing.id.clone(),
@@ -75,6 +80,7 @@ fn namespaces(spec: &ValidSpec, existing: &Existing<'_>) -> NamespacePlan {
         new: Vec::new(),
         uid_mappings: Vec::new(),
         gid_mappings: Vec::new(),
+        time_offsets: Vec::new(),
         set_groups: !self_map_only,
     }
 }

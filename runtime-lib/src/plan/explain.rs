@@ -58,6 +58,9 @@ impl Plan {
         }
         mappings(f, "uid", &self.namespaces.uid_mappings)?;
         mappings(f, "gid", &self.namespaces.gid_mappings)?;
+        for offset in &self.namespaces.time_offsets {
+            line!(f, "  {} clock {:+}.{:09} s", offset.clock, offset.secs, offset.nanosecs)?;
+        }
         if self.namespaces.set_groups { Ok(()) } else { line!(f, "  setgroups is denied") }
     }
 
@@ -91,6 +94,9 @@ impl Plan {
     fn root(&self, f: &mut Formatter<'_>) -> fmt::Result {
         line!(f, "rootfs")?;
         line!(f, "  {}{}", self.rootfs.path, if self.rootfs.readonly { " (read-only)" } else { "" })?;
+        if !self.namespaces.has_mount_namespace() {
+            return line!(f, "  chroot, among the caller's own mounts");
+        }
         let propagation = Propagation { kind: self.rootfs.propagation, recursive: self.rootfs.propagation_recursive };
         line!(f, "  propagation {propagation}")?;
         let how = if self.choices.no_pivot { "moved over / (no pivot)" } else { "pivot_root" };

@@ -21,7 +21,7 @@ pub use security::Security;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{Hooks, MemoryPolicy, Namespace, Personality, Process, PropagationKind, ValidSpec};
+use crate::spec::{Hooks, MemoryPolicy, Personality, Process, PropagationKind, ValidSpec};
 use crate::{Bundle, ContainerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -192,12 +192,6 @@ fn refuse_what_is_missing(spec: &ValidSpec) -> Result<()> {
         Err(Error::config(location, format!("{what} is not supported by this version of corten"))
             .with_kind(crate::ErrorKind::Unsupported))
     };
-    if spec.namespaces.mount == Namespace::Host {
-        return refuse("linux.namespaces", "a container without a mount namespace");
-    }
-    if spec.namespaces.time != Namespace::Host {
-        return refuse("linux.namespaces", "a time namespace");
-    }
     if spec.process.apparmor_profile.as_deref().is_some_and(|profile| !profile.is_empty()) {
         return refuse("process.apparmorProfile", "AppArmor");
     }

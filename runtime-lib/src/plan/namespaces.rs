@@ -1,7 +1,7 @@
 //! Which namespaces are made, which are joined, and whether that takes a fork.
 
 use crate::host::Host;
-use crate::spec::{IdMap, Namespace, NamespaceKind, Namespaces, ValidSpec};
+use crate::spec::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset, ValidSpec};
 use serde::Serialize;
 
 /// The namespaces of the container.
@@ -11,13 +11,16 @@ pub struct NamespacePlan {
     pub new: Vec<NamespaceKind>,
     /// Joined, in this order.
     pub join: Vec<Join>,
-    /// The init is started outside and forks into the namespaces: a user or pid namespace that exists can be entered
-    /// only so, and capabilities in a new user namespace would not survive an exec.
+    /// The init is started outside and forks into the namespaces: a user or pid namespace that exists, and a time
+    /// namespace that gets offsets, can be entered only so, and capabilities in a new user namespace would not survive an exec.
     pub fork: bool,
     /// `linux.uidMappings`.
     pub uid_mappings: Vec<IdMap>,
     /// `linux.gidMappings`.
     pub gid_mappings: Vec<IdMap>,
+    /// `linux.timeOffsets`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub time_offsets: Vec<TimeOffset>,
     /// Whether `setgroups(2)` is possible: an unprivileged user's own mapping rules it out, see `user_namespaces(7)`.
     pub set_groups: bool,
 }
@@ -31,6 +34,14 @@ pub struct Join {
     pub kind: NamespaceKind,
     /// Its path on the host.
     pub path: String,
+}
+
+/// See [`NamespacePlan::forks`].
+pub(crate) struct Forks {
+    /// Out of the launcher's namespaces.
+    pub(crate) first: Option<u64>,
+    /// Into the time namespace.
+    pub(crate) time: Option<u64>,
 }
 
 impl NamespaceKind {
@@ -72,7 +83,36 @@ impl NamespacePlan {
 
     /// Whether the container has a user namespace other than the caller's.
     pub fn has_user_namespace(&self) -> bool {
-        self.is_new(NamespaceKind::User) || self.join.iter().any(|join| join.kind == NamespaceKind::User)
+        self.has(NamespaceKind::User)
+    }
+
+    /// Whether the container has a mount namespace other than the caller's.
+    pub fn has_mount_namespace(&self) -> bool {
+        self.has(NamespaceKind::Mount)
+    }
+
+    fn has(&self, kind: NamespaceKind) -> bool {
+        self.is_new(kind) || self.join.iter().any(|join| join.kind == kind)
+    }
+
+    /// The `CLONE_NEW*` flags of the init's forks. A new time namespace is entered by a fork of its own, once its
+    /// offsets are written, and it belongs to the user namespace, which therefore takes a fork before.
+    pub(crate) fn forks(&self) -> Forks {
+        let flags = self.clone_flags();
+        let (user, time) = (NamespaceKind::User.flag(), NamespaceKind::Time.flag());
+        if !self.fork {
+            Forks { first: None, time: None }
+        } else if flags & time == 0 {
+            Forks { first: Some(flags), time: None }
+        } else {
+            Forks { first: (flags & user != 0).then_some(user), time: Some(flags & !(user | time)) }
+        }
+    }
+
+    /// The flags of all that is made by a clone. A cgroup namespace is not: see the init.
+    pub(crate) fn clone_flags(&self) -> u64 {
+        let made = self.new.iter().filter(|kind| **kind != NamespaceKind::Cgroup);
+        made.fold(0, |flags, kind| flags | kind.flag())
     }
 }
 
@@ -102,7 +142,8 @@ pub(super) fn lower(spec: &ValidSpec, host: &Host) -> NamespacePlan {
     }
     let user = new.contains(&NamespaceKind::User);
     let joins = |kind| join.iter().any(|join: &Join| join.kind == kind);
-    let fork = user || joins(NamespaceKind::User) || joins(NamespaceKind::Pid);
+    let time = new.contains(&NamespaceKind::Time);
+    let fork = user || time || joins(NamespaceKind::User) || joins(NamespaceKind::Pid);
     // An unprivileged caller may map only itself, and only with setgroups denied, unless newgidmap does it.
     let self_map_only =
         host.euid != 0 && spec.gid_mappings.len() == 1 && spec.gid_mappings.iter().all(|map| map.size == 1);
@@ -112,6 +153,7 @@ pub(super) fn lower(spec: &ValidSpec, host: &Host) -> NamespacePlan {
         fork,
         uid_mappings: spec.uid_mappings.clone(),
         gid_mappings: spec.gid_mappings.clone(),
+        time_offsets: spec.time_offsets.clone(),
         set_groups: !self_map_only,
     }
 }

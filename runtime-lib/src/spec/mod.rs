@@ -26,7 +26,7 @@ pub use devices::{Device, DeviceKind};
 pub use example::example;
 pub use hooks::{Hook, Hooks};
 pub use mounts::{Mount, MountAttrs, MountKind, Propagation, PropagationKind};
-pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces};
+pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset};
 pub use process::{ConsoleSize, Process, Rlimit, User};
 pub use scheduling::{CpuSet, ExecCpuAffinity, IoPriority, MemoryPolicy, Personality, Scheduler};
 
@@ -56,6 +56,8 @@ pub struct ValidSpec {
     pub uid_mappings: Vec<IdMap>,
     /// `linux.gidMappings`.
     pub gid_mappings: Vec<IdMap>,
+    /// `linux.timeOffsets`, sorted by clock; only with a new time namespace.
+    pub time_offsets: Vec<TimeOffset>,
     /// `mounts`, in order.
     pub mounts: Vec<Mount>,
     /// `linux.devices`: those configured, without the default ones.
@@ -181,10 +183,9 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
     let hostname = host_name("hostname", hostname, &namespaces, faults);
     let domainname = host_name("domainname", domainname, &namespaces, faults);
     let (uid_mappings, gid_mappings) = mappings(&linux, &namespaces, process.as_ref(), faults);
+    let time_offsets = namespaces::time_offsets(linux.time_offsets().as_ref(), &namespaces, faults);
     let mounts = mounts::validate(document.mounts.as_deref().unwrap_or_default(), faults);
-    if namespaces.mount == Namespace::Host && !mounts.is_empty() {
-        faults.add("mounts", "unable to mount without a private mount namespace");
-    }
+    without_mount_namespace(&linux, &mounts, root.as_ref(), &namespaces, faults);
     let devices = devices::validate(linux.devices().as_deref().unwrap_or_default(), faults);
     let masked_paths = restricted("linux.maskedPaths", linux.masked_paths().as_deref(), &namespaces, faults);
     let readonly_paths = restricted("linux.readonlyPaths", linux.readonly_paths().as_deref(), &namespaces, faults);
@@ -209,6 +210,7 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
         namespaces,
         uid_mappings,
         gid_mappings,
+        time_offsets,
         mounts,
         devices,
         masked_paths,
@@ -295,6 +297,32 @@ fn mappings(
     (uids, gids)
 }
 
+/// What would change the caller's own mounts when the container has none of its own.
+fn without_mount_namespace(
+    linux: &Linux,
+    mounts: &[Mount],
+    root: Option<&Root>,
+    namespaces: &Namespaces,
+    faults: &mut Faults,
+) {
+    if namespaces.mount != Namespace::Host {
+        return;
+    }
+    if !mounts.is_empty() {
+        faults.add("mounts", "unable to mount without a private mount namespace");
+    }
+    if root.is_some_and(|root| root.readonly) {
+        faults.add("root.readonly", "unable to make the root read-only without a private mount namespace");
+    }
+    if linux.rootfs_propagation().as_deref().is_some_and(|propagation| !propagation.is_empty()) {
+        faults.add("linux.rootfsPropagation", "unable to set the propagation without a private mount namespace");
+    }
+    if namespaces.user != Namespace::Host {
+        let message = "a user namespace needs a mount namespace of its own: its devices are bound from the host";
+        faults.add("linux.namespaces", message);
+    }
+}
+
 /// `linux.maskedPaths` or `linux.readonlyPaths`.
 fn restricted(location: &str, paths: Option<&[String]>, namespaces: &Namespaces, faults: &mut Faults) -> Vec<String> {
     let paths = paths.unwrap_or_default();
@@ -310,5 +338,4 @@ fn restricted(location: &str, paths: Option<&[String]>, namespaces: &Namespaces,
 fn not_yet(linux: &Linux, faults: &mut Faults) {
     faults.unsupported("linux.intelRdt", linux.intel_rdt().is_some());
     faults.unsupported("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()));
-    faults.unsupported("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty()));
 }

@@ -2,8 +2,9 @@
 
 use super::fault::Faults;
 use super::process::User;
-use oci_spec::runtime::{LinuxIdMapping, LinuxNamespace, LinuxNamespaceType};
+use oci_spec::runtime::{LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, LinuxTimeOffset};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// The kernel takes at most this many extents, see `user_namespaces(7)`.
 const MOST_EXTENTS: usize = 340;
@@ -71,6 +72,17 @@ pub struct IdMap {
     pub outside: u32,
     /// `size`, at least 1.
     pub size: u32,
+}
+
+/// By how much a clock of a new time namespace differs from the caller's, see `time_namespaces(7)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TimeOffset {
+    /// `monotonic` or `boottime`.
+    pub clock: String,
+    /// `secs`.
+    pub secs: i64,
+    /// `nanosecs`.
+    pub nanosecs: u32,
 }
 
 impl Namespaces {
@@ -158,6 +170,35 @@ pub(super) fn id_maps(location: &str, mappings: &[LinuxIdMapping], faults: &mut 
         maps.push(map);
     }
     maps
+}
+
+/// Checks `linux.timeOffsets`.
+pub(super) fn time_offsets(
+    offsets: Option<&HashMap<String, LinuxTimeOffset>>,
+    namespaces: &Namespaces,
+    faults: &mut Faults,
+) -> Vec<TimeOffset> {
+    let Some(offsets) = offsets.filter(|offsets| !offsets.is_empty()) else { return Vec::new() };
+    match namespaces.time {
+        Namespace::New => {}
+        Namespace::Host => faults.add("linux.timeOffsets", "are given, but no time namespace"),
+        // The kernel takes offsets only before the first process is in the namespace.
+        Namespace::Join { .. } => faults.add("linux.timeOffsets", "cannot be set in a time namespace that exists"),
+    }
+    let mut valid: Vec<TimeOffset> = Vec::with_capacity(offsets.len());
+    for (clock, offset) in offsets {
+        if clock != "monotonic" && clock != "boottime" {
+            faults.add(format_args!("linux.timeOffsets[{clock:?}]"), "is neither monotonic nor boottime");
+        }
+        let (secs, nanosecs) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
+        if nanosecs >= 1_000_000_000 {
+            let message = format!("{nanosecs} is not below 1000000000");
+            faults.add(format_args!("linux.timeOffsets[{clock:?}].nanosecs"), message);
+        }
+        valid.push(TimeOffset { clock: clock.clone(), secs, nanosecs });
+    }
+    valid.sort_unstable_by(|a, b| a.clock.cmp(&b.clock));
+    valid
 }
 
 fn overlap(a: u32, a_size: u32, b: u32, b_size: u32) -> bool {

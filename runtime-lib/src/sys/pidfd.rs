@@ -59,3 +59,10 @@ pub(crate) fn set_limit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result
     // SAFETY: `limit` lives during the call, and no old limit is asked for.
     Errno::result(unsafe { libc::prlimit64(pid, resource as _, &limit, std::ptr::null_mut()) }).map(drop)
 }
+
+/// `sched_setaffinity(2)` of the process `pid`; one bit for each processor.
+pub(crate) fn set_affinity(pid: i32, mask: &[u64]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads as many bytes as are stated, which are those of the slice.
+    let result = unsafe { libc::sched_setaffinity(pid, size_of_val(mask), mask.as_ptr().cast()) };
+    Errno::result(result).map(drop)
+}

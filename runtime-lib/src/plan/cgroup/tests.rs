@@ -32,6 +32,7 @@ fn spec(path: Option<&str>, resources: Value) -> ValidSpec {
         namespaces: Namespaces::default(),
         uid_mappings: vec![],
         gid_mappings: vec![],
+        time_offsets: Vec::new(),
         mounts: vec![],
         devices: vec![],
         masked_paths: vec![],

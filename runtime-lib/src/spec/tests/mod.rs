@@ -221,8 +221,26 @@ fn namespaces() {
         &[("/linux/namespaces", kinds(&["pid", "uts"]))],
         &[
             "mounts: unable to mount without a private mount namespace",
+            "root.readonly: unable to make the root read-only without a private mount namespace",
             "linux.maskedPaths: unable to restrict paths without a private mount namespace",
             "linux.readonlyPaths: unable to restrict paths without a private mount namespace",
+        ],
+    );
+    check(
+        &[
+            ("/linux/namespaces", kinds(&["pid", "uts", "user"])),
+            ("/linux/uidMappings", json!([{"containerID": 0, "hostID": 1, "size": 1}])),
+            ("/linux/gidMappings", json!([{"containerID": 0, "hostID": 1, "size": 1}])),
+            ("/linux/maskedPaths", json!([])),
+            ("/linux/readonlyPaths", json!([])),
+            ("/linux/rootfsPropagation", json!("slave")),
+            ("/root/readonly", json!(true)),
+            ("/mounts", json!([])),
+        ],
+        &[
+            "root.readonly: unable to make the root read-only without a private mount namespace",
+            "linux.rootfsPropagation: unable to set the propagation without a private mount namespace",
+            "linux.namespaces: a user namespace needs a mount namespace of its own: its devices are bound from the host",
         ],
     );
     check(&[("/hostname", json!("x".repeat(65)))], &["hostname: is longer than 64 bytes"]);
@@ -431,12 +449,34 @@ fn resources_cannot_lead_out_of_the_cgroup() {
 }
 
 #[test]
+fn time_offsets() {
+    let with = |namespace: Option<Value>, offsets: Value| {
+        let mut list = kinds(&ALL);
+        list.as_array_mut().unwrap().extend(namespace);
+        [("/linux/namespaces", list), ("/linux/timeOffsets", offsets)]
+    };
+    let new = || Some(json!({"type": "time"}));
+    let offsets = json!({"monotonic": {"secs": -5}, "boottime": {"secs": 1, "nanosecs": 999_999_999}});
+    let spec = valid(&with(new(), offsets));
+    let offset = |clock: &str, secs, nanosecs| TimeOffset { clock: clock.to_owned(), secs, nanosecs };
+    assert_eq!(spec.time_offsets, [offset("boottime", 1, 999_999_999), offset("monotonic", -5, 0)]);
+    check(&with(None, json!({})), &[]);
+    let one = || json!({"boottime": {"secs": 1}});
+    check(&with(None, one()), &["linux.timeOffsets: are given, but no time namespace"]);
+    let joined = Some(json!({"type": "time", "path": "/proc/1/ns/time"}));
+    check(&with(joined, one()), &["linux.timeOffsets: cannot be set in a time namespace that exists"]);
+    check(
+        &with(new(), json!({"realtime": {"nanosecs": 1_000_000_000}})),
+        &[
+            r#"linux.timeOffsets["realtime"]: is neither monotonic nor boottime"#,
+            r#"linux.timeOffsets["realtime"].nanosecs: 1000000000 is not below 1000000000"#,
+        ],
+    );
+}
+
+#[test]
 fn what_is_not_implemented_is_refused_by_name() {
-    for (name, value, empty) in [
-        ("intelRdt", json!({}), None),
-        ("netDevices", json!({"eth0": {}}), Some(json!({}))),
-        ("timeOffsets", json!({"boottime": {"secs": 1}}), Some(json!({}))),
-    ] {
+    for (name, value, empty) in [("intelRdt", json!({}), None), ("netDevices", json!({"eth0": {}}), Some(json!({})))] {
         let pointer = format!("/linux/{name}");
         check(&[(&pointer, value)], &[&format!("linux.{name}: is not supported")]);
         if let Some(empty) = empty {

@@ -24,7 +24,7 @@ fn wrong_types_are_told_in_words_of_json() {
     check(&[("/mounts", json!({"a": 1}))], &["mounts: expected an array, found an object"]);
     check(&[("/process", json!([]))], &["process: expected an object, found an array"]);
     check(
-        &[("/linux", json!("x")), ("/hostname", json!("")), ("/mounts", json!([]))],
+        &[("/linux", json!("x")), ("/hostname", json!("")), ("/mounts", json!([])), ("/root/readonly", json!(false))],
         &["linux: expected an object, found \"x\""],
     );
     check(&[("/process/terminal", json!("yes"))], &[r#"process.terminal: expected a boolean, found "yes""#]);
