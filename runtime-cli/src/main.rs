@@ -6,6 +6,7 @@ mod announcement;
 mod args;
 mod commands;
 mod completion;
+mod doctor;
 mod failure;
 mod foreground;
 mod log;

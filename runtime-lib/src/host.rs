@@ -1,7 +1,9 @@
 //! Facts about the machine, probed once and given to the plan, so that a plan can be computed for any machine in a test.
 
+mod calls;
 mod cgroups;
 
+pub use calls::{KernelCall, kernel_calls};
 pub use cgroups::{Hierarchy, HostCgroups};
 
 use crate::error::Result;

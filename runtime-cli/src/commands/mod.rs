@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 mod completion;
 mod create;
 mod delete;
+mod doctor;
 mod events;
 mod exec;
 mod features;
@@ -52,6 +53,7 @@ pub(crate) const VERBS: &[Verb] = &[
     completion::COMPLETION,
     create::VERB,
     delete::VERB,
+    doctor::VERB,
     events::VERB,
     exec::VERB,
     features::VERB,

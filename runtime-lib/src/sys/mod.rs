@@ -10,6 +10,7 @@ pub(crate) mod memfd;
 pub(crate) mod namespace;
 pub(crate) mod pidfd;
 pub(crate) mod seccomp;
+pub(crate) mod probe;
 pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod tty;

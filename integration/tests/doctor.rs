@@ -1,0 +1,119 @@
+//! `doctor`: what it says of this machine, and of machines that lack something.
+
+use corten_integration::{HostView, Output, Runtime, Sandbox, skip};
+use serde_json::Value;
+
+macro_rules! sandbox {
+    () => {{
+        if Runtime::from_environment() != Runtime::Corten {
+            skip!("doctor is corten's own command");
+        }
+        Sandbox::new(HostView::Native)
+    }};
+}
+
+fn findings(output: &Output) -> Vec<Value> {
+    serde_json::from_str(&output.stdout()).unwrap_or_else(|error| panic!("{error}: {output}"))
+}
+
+fn ask(t: &Sandbox) -> Vec<Value> {
+    findings(&t.command("doctor", &[]).option("--format").option("json").run())
+}
+
+fn find<'a>(findings: &'a [Value], area: &str, subject: &str) -> &'a Value {
+    let of = |finding: &&Value| finding["area"] == area && finding["subject"].as_str().unwrap().starts_with(subject);
+    findings.iter().find(of).unwrap_or_else(|| panic!("{area} {subject} in {findings:#?}"))
+}
+
+#[test]
+fn a_machine_that_runs_containers_is_good() {
+    let t = sandbox!();
+    let output = t.command("doctor", &[]).ok();
+    for area in ["kernel", "namespaces", "cgroups", "security", "caller", "clients"] {
+        assert!(output.stdout().lines().any(|line| line == area), "{area} in {output}");
+    }
+    let findings = ask(&t);
+    for finding in &findings {
+        let health = finding["health"].as_str().unwrap();
+        assert!(["good", "limited"].contains(&health), "{finding}");
+        // Whatever is not good has a fix, and what it means.
+        assert_eq!(finding["fix"].is_string(), health != "good", "{finding}");
+        assert!(!finding["detail"].as_str().unwrap().is_empty(), "{finding}");
+        let line = format!("{}: {}", finding["subject"].as_str().unwrap(), finding["detail"].as_str().unwrap());
+        assert!(output.stdout().contains(&line), "{line} in {output}");
+    }
+    assert_eq!(find(&findings, "kernel", "openat2(2)")["health"], "good");
+    assert!(!t.state_root().exists(), "it has no effects");
+}
+
+#[test]
+fn without_cgroups_no_container_runs() {
+    let t = sandbox!();
+    t.host_shell("umount -R /sys/fs/cgroup");
+    let output = t.command("doctor", &[]).option("-f").option("json").fails(1);
+    let findings = findings(&output);
+    let finding = find(&findings, "cgroups", "hierarchies");
+    assert_eq!(finding["health"], "missing", "{finding}");
+    assert!(finding["fix"].as_str().unwrap().contains("mount -t cgroup2"), "{finding}");
+    assert!(output.stderr().contains("containers cannot run here"), "{output}");
+}
+
+#[test]
+fn a_limit_of_zero_namespaces_is_told() {
+    let t = sandbox!();
+    let zero = t.new_file("0\n");
+    t.host_shell(&format!("mount --bind '{}' /proc/sys/user/max_user_namespaces", zero.display()));
+    let findings = ask(&t);
+    t.host_shell("umount /proc/sys/user/max_user_namespaces");
+    let finding = find(&findings, "namespaces", "user");
+    assert_eq!(finding["health"], "limited", "{finding}");
+    assert_eq!(finding["fix"], "sysctl -w user.max_user_namespaces=10000");
+    assert_eq!(find(&findings, "namespaces", "pid")["health"], "good");
+}
+
+#[test]
+fn who_may_not_write_the_state_directory_is_told() {
+    let t = sandbox!();
+    let output = t.command("doctor", &[]).option("--format").option("json").unprivileged().fails(1);
+    let findings = findings(&output);
+    assert_eq!(find(&findings, "caller", "state directory")["health"], "missing");
+    assert_eq!(find(&findings, "caller", "CAP_SYS_ADMIN")["health"], "limited");
+    assert_eq!(find(&findings, "caller", "/etc/subuid")["area"], "caller");
+}
+
+#[test]
+fn the_clients_that_are_told_to_call_corten() {
+    let t = sandbox!();
+    let write = |file: &str, text: &str| {
+        let source = t.new_file(text);
+        t.host_shell(&format!("mkdir -p $(dirname {file}) && cp '{}' {file}", source.display()));
+    };
+    // An /etc of our own, which only this sandbox sees.
+    t.host_shell("mount -t tmpfs tmpfs /etc; mount -t tmpfs tmpfs /usr/share 2>/dev/null || true");
+    for client in ["docker", "containerd", "podman"] {
+        let findings = ask(&t);
+        let finding = find(&findings, "clients", client);
+        assert_eq!((&finding["health"], &finding["detail"]), (&"limited".into(), &"not configured here".into()));
+    }
+    write("/etc/docker/daemon.json", r#"{"runtimes": {"steel": {"path": "/opt/corten"}}, "default-runtime": "steel"}"#);
+    write("/etc/containerd/config.toml", "version = 2\n[x.options]\n  BinaryName = \"/opt/corten\"\n");
+    write("/etc/containers/containers.conf", "[engine.runtimes]\nsteel = [\"/opt/corten\"]\n");
+    let findings = ask(&t);
+    for (client, part) in
+        [("docker", "\"steel\", the default"), ("containerd", "/opt/corten"), ("podman", "/opt/corten")]
+    {
+        let finding = find(&findings, "clients", client);
+        assert_eq!(finding["health"], "good", "{finding}");
+        assert!(finding["detail"].as_str().unwrap().contains(part), "{finding}");
+    }
+    write("/etc/docker/daemon.json", "{");
+    let findings = ask(&t);
+    let broken = find(&findings, "clients", "docker");
+    assert!(broken["detail"].as_str().unwrap().contains("not JSON"), "{broken}");
+}
+
+#[test]
+fn an_unknown_format_fails() {
+    let t = sandbox!();
+    t.command("doctor", &[]).option("--format").option("xml").fails(1);
+}

@@ -1,0 +1,268 @@
+//! What this machine offers to containers, looked at without changing anything. Nothing here is on the way of a start.
+
+mod clients;
+
+use libcorten::host::{Host, HostCgroups, kernel_calls};
+use serde::Serialize;
+use std::path::Path;
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Health {
+    /// It works.
+    Good,
+    /// Some configurations will be refused.
+    Limited,
+    /// No container can run.
+    Missing,
+}
+
+impl Health {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Health::Good => "good",
+            Health::Limited => "limited",
+            Health::Missing => "missing",
+        }
+    }
+}
+
+/// One fact.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) area: &'static str,
+    pub(crate) subject: String,
+    pub(crate) health: Health,
+    /// What was found; for what is not good also what that means.
+    pub(crate) detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fix: Option<String>,
+}
+
+impl Finding {
+    fn good(area: &'static str, subject: impl Into<String>, detail: impl Into<String>) -> Finding {
+        Finding { area, subject: subject.into(), health: Health::Good, detail: detail.into(), fix: None }
+    }
+
+    fn limited(area: &'static str, subject: impl Into<String>, detail: impl Into<String>, fix: &str) -> Finding {
+        Finding { health: Health::Limited, fix: Some(fix.to_owned()), ..Finding::good(area, subject, detail) }
+    }
+
+    fn missing(area: &'static str, subject: impl Into<String>, detail: impl Into<String>, fix: &str) -> Finding {
+        Finding { health: Health::Missing, ..Finding::limited(area, subject, detail, fix) }
+    }
+}
+
+/// Looks at everything.
+pub(crate) fn examine(state_root: &Path) -> Vec<Finding> {
+    let mut findings = kernel();
+    findings.extend(namespaces());
+    findings.extend(cgroups());
+    findings.extend(security());
+    findings.extend(caller(state_root));
+    findings.extend(clients::examine());
+    findings
+}
+
+/// The first line of a file of /proc or /sys.
+fn line(path: &str) -> Option<String> {
+    Some(std::fs::read_to_string(path).ok()?.lines().next().unwrap_or_default().to_owned())
+}
+
+fn kernel() -> Vec<Finding> {
+    let release = line("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".into());
+    let mut findings = vec![Finding::good("kernel", "release", format!("Linux {release}"))];
+    for call in kernel_calls() {
+        let subject = format!("{}(2)", call.name);
+        findings.push(match call.present {
+            true => Finding::good("kernel", subject, call.purpose),
+            false => Finding::missing(
+                "kernel",
+                subject,
+                format!("not there; needed for {}", call.purpose),
+                &format!("Linux {} or newer, and no seccomp filter that hides the call", call.since),
+            ),
+        });
+    }
+    let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let known = |name: &str| filesystems.lines().any(|line| line.split_whitespace().next_back() == Some(name));
+    for name in ["overlay", "tmpfs", "devpts", "mqueue"] {
+        findings.push(match known(name) {
+            true => Finding::good("kernel", name, "the file system is known"),
+            false => Finding::limited("kernel", name, "mounts of this type will fail", &format!("modprobe {name}")),
+        });
+    }
+    findings
+}
+
+fn namespaces() -> Vec<Finding> {
+    let kinds = ["mnt", "pid", "net", "ipc", "uts", "cgroup", "user", "time"];
+    let kind = |name: &&str| {
+        let config = name.to_uppercase();
+        if std::fs::symlink_metadata(format!("/proc/self/ns/{name}")).is_err() {
+            let fix = format!("a kernel with CONFIG_{config}_NS");
+            return Finding::limited(
+                "namespaces",
+                *name,
+                "the kernel has none; configurations that ask for one fail",
+                &fix,
+            );
+        }
+        match line(&format!("/proc/sys/user/max_{name}_namespaces")).as_deref() {
+            Some("0") => {
+                let fix = format!("sysctl -w user.max_{name}_namespaces=10000");
+                Finding::limited("namespaces", *name, "the limit is 0: none can be made", &fix)
+            }
+            limit => Finding::good("namespaces", *name, format!("at most {}", limit.unwrap_or("unlimited"))),
+        }
+    };
+    let mut findings: Vec<Finding> = kinds.iter().map(kind).collect();
+    let switches = [
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+    ];
+    for (path, closed, fix) in switches {
+        if line(path).as_deref() == Some(closed) {
+            let detail = format!("{path} is {closed}: ordinary users cannot run containers");
+            findings.push(Finding::limited("namespaces", "rootless", detail, &format!("sysctl -w {fix}")));
+        }
+    }
+    findings
+}
+
+fn cgroups() -> Vec<Finding> {
+    let host = match Host::probe() {
+        Ok(host) => host.cgroups,
+        Err(error) => {
+            let fix = "mount -t cgroup2 none /sys/fs/cgroup";
+            return vec![Finding::missing("cgroups", "hierarchies", format!("{error:#}"), fix)];
+        }
+    };
+    let arrangement = match (host.v1.is_empty(), &host.v2) {
+        (true, _) => "version 2",
+        (false, Some(_)) => "hybrid: version 1, with version 2 beside it",
+        (false, None) => "version 1",
+    };
+    let mut findings = vec![Finding::good("cgroups", "arrangement", arrangement)];
+    let available = controllers(&host);
+    for (name, element) in [
+        ("memory", "memory"),
+        ("cpu", "cpu"),
+        ("cpuset", "cpu.cpus"),
+        ("pids", "pids"),
+        (if host.v1.is_empty() { "io" } else { "blkio" }, "blockIO"),
+        ("hugetlb", "hugepageLimits"),
+    ] {
+        findings.push(match available.iter().any(|controller| controller == name) {
+            true => Finding::good("cgroups", name, "the controller is there"),
+            false => Finding::limited(
+                "cgroups",
+                name,
+                format!("no such controller: linux.resources.{element} will be refused"),
+                "a kernel with the controller; cgroup_enable= on its command line; on version 2 delegation by systemd (Delegate=yes)",
+            ),
+        });
+    }
+    findings.push(match Path::new("/run/systemd/system").is_dir() {
+        true => Finding::good("cgroups", "systemd", "runs: engines may use their systemd cgroup driver"),
+        false => Finding::limited(
+            "cgroups",
+            "systemd",
+            "does not run: --systemd-cgroup will fail",
+            "cgroupfs as the engine's cgroup driver",
+        ),
+    });
+    findings
+}
+
+fn controllers(host: &HostCgroups) -> Vec<String> {
+    let of_v1 = host.v1.iter().flat_map(|hierarchy| hierarchy.controllers.iter().cloned());
+    let v2 = host.v2.as_ref().and_then(|v2| line(&format!("{}{}/cgroup.controllers", v2.mount_point, v2.own_path)));
+    of_v1.chain(v2.unwrap_or_default().split_whitespace().map(str::to_owned)).collect()
+}
+
+fn security() -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let actions = line("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    findings.push(match actions.split(' ').any(|action| action == "errno") {
+        true => Finding::good("security", "seccomp", format!("filters with {actions}")),
+        false => {
+            let fix = "a kernel with CONFIG_SECCOMP_FILTER";
+            Finding::limited("security", "seccomp", "no filters: linux.seccomp will be refused", fix)
+        }
+    });
+    let lsms = [
+        ("AppArmor", "/sys/module/apparmor/parameters/enabled", "Y", "process.apparmorProfile"),
+        ("SELinux", "/sys/fs/selinux/enforce", "", "process.selinuxLabel"),
+    ];
+    for (name, path, wanted, element) in lsms {
+        findings.push(match line(path) {
+            Some(text) if text.starts_with(wanted) => Finding::good("security", name, "enabled"),
+            _ => Finding::limited(
+                "security",
+                name,
+                format!("not enabled: {element} has nothing to act on"),
+                &format!("boot with lsm=…,{}, or leave the element out", name.to_lowercase()),
+            ),
+        });
+    }
+    findings
+}
+
+fn caller(state_root: &Path) -> Vec<Finding> {
+    let euid = nix::unistd::geteuid();
+    let mut findings = Vec::new();
+    if euid.is_root() {
+        findings.push(Finding::good("caller", "user", "root"));
+    } else {
+        let user = nix::unistd::User::from_uid(euid).ok().flatten().map(|user| user.name);
+        findings.extend(["/etc/subuid", "/etc/subgid"].map(|path| subordinate(path, euid.as_raw(), user.as_deref())));
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = held.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
+    // capability.h
+    for (name, number, meaning) in [
+        ("CAP_SYS_ADMIN", 21, "containers take a user namespace"),
+        ("CAP_SYS_RESOURCE", 24, "hard limits cannot be raised, oom_score_adj cannot be lowered"),
+    ] {
+        if held & (1 << number) == 0 {
+            let fix = "run as root, with a bounding set that has it";
+            findings.push(Finding::limited("caller", name, format!("not held: {meaning}"), fix));
+        }
+    }
+    let existing = state_root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let writable = nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK);
+    let subject = format!("state directory {}", state_root.display());
+    findings.push(match writable {
+        Ok(()) => Finding::good("caller", subject, "can be written to"),
+        Err(errno) => {
+            let detail = format!("{} cannot be written to: {}", existing.display(), errno.desc());
+            Finding::missing("caller", subject, detail, "--root DIR with a directory of the caller's own")
+        }
+    });
+    findings
+}
+
+/// The ranges of ids that a user may map, see `subuid(5)`.
+fn subordinate(path: &str, uid: u32, name: Option<&str>) -> Finding {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let owner = |line: &&str| {
+        let owner = line.split(':').next().unwrap_or_default();
+        Some(owner) == name || owner == uid.to_string()
+    };
+    match text.lines().find(owner) {
+        Some(range) => Finding::good("caller", path, range),
+        None => Finding::limited(
+            "caller",
+            path,
+            "no range for this user: only one id can be mapped",
+            &format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {}", name.unwrap_or("USER")),
+        ),
+    }
+}
