@@ -8,6 +8,7 @@ pub(crate) mod kill;
 pub(crate) mod limit;
 pub(crate) mod memfd;
 pub(crate) mod namespace;
+pub(crate) mod netlink;
 pub(crate) mod pidfd;
 pub(crate) mod socket;
 pub(crate) mod spawn;

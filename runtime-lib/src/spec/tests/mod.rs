@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod mounts;
+mod net_devices;
 mod reading;
 mod scheduling;
 
@@ -432,11 +433,9 @@ fn resources_cannot_lead_out_of_the_cgroup() {
 
 #[test]
 fn what_is_not_implemented_is_refused_by_name() {
-    for (name, value, empty) in [
-        ("intelRdt", json!({}), None),
-        ("netDevices", json!({"eth0": {}}), Some(json!({}))),
-        ("timeOffsets", json!({"boottime": {"secs": 1}}), Some(json!({}))),
-    ] {
+    for (name, value, empty) in
+        [("intelRdt", json!({}), None), ("timeOffsets", json!({"boottime": {"secs": 1}}), Some(json!({})))]
+    {
         let pointer = format!("/linux/{name}");
         check(&[(&pointer, value)], &[&format!("linux.{name}: is not supported")]);
         if let Some(empty) = empty {
