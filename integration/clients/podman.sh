@@ -1,178 +1,329 @@
 #!/bin/bash
-# Runs containers with Podman on a runtime, and says for each thing that Podman asks of it whether it worked:
+# Podman, as root and as an ordinary user: its containers run on RUNTIME. See engine.sh and README.md.
 #
-#   integration/clients/podman.sh [RUNTIME]      a path or a name, default target/release/corten; runc is the control
-#
-# Root; packages: podman conmon catatonit netavark golang-github-containers-common busybox-static util-linux bsdextrautils
-# Exits with 0 when all of it worked. Everything happens in mount, network and pid namespaces of its own, which take what is left with them.
-set -euo pipefail
+# Packages: podman conmon catatonit netavark aardvark-dns golang-github-containers-common busybox-static uidmap slirp4netns
+#   fuse-overlayfs iptables iproute2 procps util-linux bsdextrautils
+# shellcheck source=engine.sh
+. "$(dirname "$0")/engine.sh"
+# shellcheck disable=SC2034
+QUICK=(run_and_exit_codes terminal exec limits_inside pause detached pod user_namespaces rootless)
+isolate podman "$@"
 
-if [ -z "${PODMAN_TEST_INSIDE-}" ]; then
-	runtime=$(command -v "${1:-target/release/corten}") || { echo "${1:-target/release/corten}: not found" >&2; exit 2; }
-	work=$(mktemp -d)
-	group=corten-podman-$$
-	clean() {
-		find /sys/fs/cgroup -type d -path "*/$group*" -depth -exec rmdir {} + 2>/dev/null || true
-		rm -rf "$work"
-	}
-	trap clean EXIT
-	export PODMAN_TEST_INSIDE=1
-	code=0
-	unshare --mount --net --pid --fork --kill-child --propagation private \
-		"$0" "$(realpath -s "$runtime")" "$work" "/$group" || code=$?
-	exit $code
-fi
-
-runtime=$1 work=$2 group=$3
-name=$(basename "$runtime")
-mount -t proc proc /proc
-ip link set lo up
-mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p "$work/etc" "$work/root"
-
-# Only the settings of this script count.
-cat >"$work/etc/containers.conf" <<E
-[containers]
-default_ulimits = ["nofile=$(ulimit -Sn):$(ulimit -Hn)", "nproc=$(ulimit -Su):$(ulimit -Hu)"]
-log_driver = "k8s-file"
-[engine]
-runtime = "$name"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-# Podman reads the reason of a failure, and so tells 126 and 127, only from runtimes of this list.
-runtime_supports_json = ["$name"]
-[engine.runtimes]
-$name = ["$runtime"]
-E
-cat >"$work/etc/storage.conf" <<E
-[storage]
-driver = "vfs"
-graphroot = "$work/root"
-runroot = "/run/containers/storage"
-E
-echo '{"default": [{"type": "insecureAcceptAnything"}]}' >"$work/etc/policy.json"
-: >"$work/etc/registries.conf"
-mkdir -p /etc/containers
-mount --bind "$work/etc" /etc/containers
 export CONTAINERS_CONF=/etc/containers/containers.conf
+# The commands that make cgroups say which; the scenarios, that they want no network.
+podman() { timeout --foreground 90 /usr/bin/podman "$@"; }
+run() { podman run --rm --network none --cgroup-parent "/$group" "$@"; }
+start() { podman run -d --network none --cgroup-parent "/$group" "$@" >/dev/null; }
+field() { podman inspect --format "$1" "$2"; }
+image=busybox:test
 
-image=$work/image
-mkdir -p "$image"/{bin,etc,proc,sys,dev,tmp,run}
-cp "$(command -v busybox)" "$image/bin/busybox"
-for applet in $(busybox --list); do [ -e "$image/bin/$applet" ] || ln -s busybox "$image/bin/$applet"; done
-echo 'root:x:0:0::/root:/bin/sh' >"$image/etc/passwd"
-echo text >"$image/etc/not-a-program"
-tar -C "$image" -c . | podman import --quiet --change 'ENV PATH=/bin' - busybox:test >/dev/null
-
-passed=0 failed=0
-
-# podman run with what every container here has.
-run() {
-	podman run --rm --network none --cgroup-parent "$group" "$@"
+# Only the settings of this script count. settings DIRECTORY ROOT RUNROOT
+settings() {
+	mkdir -p "$1" "$2"
+	cat >"$1/containers.conf" <<-E
+		[containers]
+		default_ulimits = ["nofile=$(ulimit -Sn):$(ulimit -Hn)", "nproc=$(ulimit -Su):$(ulimit -Hu)"]
+		log_driver = "k8s-file"
+		[engine]
+		runtime = "$name"
+		cgroup_manager = "cgroupfs"
+		events_logger = "file"
+		infra_image = "localhost/pause:test"
+		# Podman reads the reason of a failure, and so tells 126 and 127, only from runtimes of this list.
+		runtime_supports_json = ["$name"]
+		[engine.runtimes]
+		$name = ["$runtime"]
+		[network]
+		network_backend = "netavark"
+	E
+	printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$2" "$3" >"$1/storage.conf"
+	echo '{"default": [{"type": "insecureAcceptAnything"}]}' >"$1/policy.json"
+	: >"$1/registries.conf"
 }
 
-# The same on a terminal of its own.
-terminal() {
-	local command="podman run --rm --network none --cgroup-parent $group $*"
-	# An input that does not end: script would hang up.
-	script -qec "$command" /dev/null 2>&1 < <(sleep 30) | tr -d '\r' || true
+before() { :; }
+
+after() {
+	podman pod rm -fa -t 0 >/dev/null 2>&1 || true
+	podman rm -fa -t 0 >/dev/null
 }
 
-# is NAME EXPECTED ACTUAL
-is() {
-	if [ "$2" = "$3" ]; then
-		passed=$((passed + 1))
-		printf 'ok      %s\n' "$1"
-	else
-		failed=$((failed + 1))
-		printf 'NOT OK  %s\n        expected: %s\n        found:    %s\n' "$1" "${2//$'\n'/\\n}" "${3//$'\n'/\\n}"
-	fi
+nothing_left() {
+	after
+	find /sys/fs/cgroup/systemd -depth -type d -path "*/$group/*" -exec rmdir {} + 2>/dev/null || true # of pods, which podman forgets
+	eventually no_cgroups_left
+	is '' "$(podman ps -aq)"
+	is '' "$(ls /run/runc /run/corten 2>/dev/null | grep -v ':$' | grep -v '^$' || true)"
 }
 
-# says NAME EXPECTED ARGUMENTS…: what a container prints, standard error included, and its exit code if it is not 0.
-says() {
-	local name=$1 expected=$2 output code=0
-	shift 2
-	output=$(run "$@" 2>&1 </dev/null) || code=$?
-	[ $code = 0 ] || output="$output [exit code $code]"
-	is "$name" "$expected" "$output"
+scenario_run_and_exit_codes() {
+	says hello run $image echo hello
+	exits 7 run $image sh -c 'exit 7'
+	exits 143 run --pid host $image sh -c 'kill -TERM $$; sleep 1000'
+	exits 127 run $image /no/such/program
+	exits 127 run $image no-such-program
+	exits 126 run $image /etc/not-a-program
+	is abc "$(echo abc | run -i $image cat)"
 }
 
-# exits NAME CODE ARGUMENTS…
-exits() {
-	local name=$1 expected=$2 output code=0
-	shift 2
-	output=$(run "$@" 2>&1 </dev/null) || code=$?
-	[ $code = "$expected" ] || output=": ${output}"
-	is "$name" "$expected" "$code$([ $code = "$expected" ] || echo "$output")"
+scenario_environment() {
+	says '/tmp b' run -w /tmp -e a=b $image sh -c 'echo $PWD $a'
+	says box run --hostname box $image hostname
+	says '1000 1001' run --user 1000:1001 $image sh -c 'echo $(id -u) $(id -g)'
+	says '0 5 6' run --group-add 5 --group-add 6 $image id -G
+	says 1 run --sysctl net.ipv4.ip_forward=1 $image cat /proc/sys/net/ipv4/ip_forward
+	says 77 run --ulimit nofile=77:77 --ulimit "nproc=$(ulimit -Su):$(ulimit -Hu)" $image sh -c 'ulimit -n'
+	says 027 run --umask 027 $image sh -c 'umask | tail -c 4'
 }
 
-data=$work/data
-mkdir "$data"
-echo inside >"$data/file"
-
-says 'output' hello busybox:test echo hello
-exits 'exit code 7' 7 busybox:test sh -c 'exit 7'
-exits 'killed by TERM' 143 --pid host busybox:test sh -c 'kill -TERM $$; sleep 1'
-exits 'a program that is not there: 127' 127 busybox:test /no/such/program
-exits 'a name that is not in PATH: 127' 127 busybox:test no-such-program
-exits 'a file that is no program: 126' 126 busybox:test /etc/not-a-program
-is 'standard input' abc "$(echo abc | run -i busybox:test cat 2>&1)"
-is 'a terminal' /dev/pts/0 "$(terminal -it busybox:test tty)"
-says 'a volume' inside -v "$data:/data" busybox:test cat /data/file
-says 'a volume is written to' '' -v "$data:/data" busybox:test sh -c 'echo new > /data/new'
-is 'and the file is on the host' new "$(cat "$data/new" 2>&1)"
-exits 'a read-only volume' 1 -v "$data:/data:ro" busybox:test touch /data/x
-exits 'a read-only root' 1 --read-only busybox:test touch /x
-says 'but /tmp' '' --read-only busybox:test touch /tmp/x
-says 'a tmpfs' tmpfs --tmpfs /mnt busybox:test stat -fc %T /mnt
-says 'the user' '1000 1001' --user 1000:1001 busybox:test sh -c 'echo $(id -u) $(id -g)'
-says 'additional groups' '0 5 6' --group-add 5 --group-add 6 busybox:test id -G
-says 'environment and directory' '/tmp b' -w /tmp -e a=b busybox:test sh -c 'echo $PWD $a'
-says 'host name' box --hostname box busybox:test hostname
-says 'no capabilities' $'CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000' \
-	--cap-drop all busybox:test grep -E 'Cap(Inh|Prm|Eff)' /proc/self/status
-says 'no new privileges' $'NoNewPrivs:\t1' --security-opt no-new-privileges busybox:test grep NoNewPrivs /proc/self/status
-says 'sysctl' 1 --sysctl net.ipv4.ip_forward=1 busybox:test cat /proc/sys/net/ipv4/ip_forward
-says 'a device' '1 5' --device /dev/zero:/dev/nought busybox:test stat -c '%t %T' /dev/nought
-says 'rlimits' 77 --ulimit nofile=77:77 --ulimit "nproc=$(ulimit -Su):$(ulimit -Hu)" busybox:test sh -c 'ulimit -n'
-says 'masked paths' 0 busybox:test sh -c 'cat /proc/keys /proc/timer_list | wc -c'
-says 'init' podman-init --init --entrypoint '' busybox:test sh -c 'cat /proc/1/comm'
-says "the host's pid namespace" yes --pid host busybox:test sh -c "[ \$\$ -gt 1 ] && echo yes"
-says 'privileged' yes --privileged busybox:test sh -c 'mount -t tmpfs tmpfs /mnt 2>/dev/null || mkdir /mnt && mount -t tmpfs tmpfs /mnt && echo yes'
-
-# The version 1 name, or the version 2 one.
-limit() {
-	run "${@:3}" busybox:test sh -c "cat /sys/fs/cgroup/$1 2>/dev/null || cat /sys/fs/cgroup/$2" 2>&1 </dev/null || true
+scenario_security() {
+	says $'Seccomp:\t2' run $image grep -w Seccomp: /proc/self/status
+	says $'CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000' \
+		run --cap-drop all $image grep -E 'Cap(Inh|Prm|Eff)' /proc/self/status
+	says $'NoNewPrivs:\t1' run --security-opt no-new-privileges $image grep NoNewPrivs /proc/self/status
+	says 0 run $image sh -c 'cat /proc/keys /proc/timer_list | wc -c'
+	exits 0 run --privileged $image mount -t tmpfs tmpfs /mnt
+	says '1 5' run --device /dev/zero:/dev/nought $image stat -c '%t %T' /dev/nought
 }
-if grep -q memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null || [ -d /sys/fs/cgroup/memory ]; then
-	is 'memory limit' 67108864 "$(limit memory/memory.limit_in_bytes memory.max --memory 64m)"
-	is 'pids limit' 50 "$(limit pids/pids.max pids.max --pids-limit 50)"
-	is 'cpus' 50000 "$(limit cpu/cpu.cfs_quota_us cpu.max --cpus 0.5 | cut -d' ' -f1)"
-else
-	echo 'left out: limits, there are no controllers'
-fi
 
-id=$(run -d --name life busybox:test sh -c 'trap "exit 3" TERM; echo begun; while :; do sleep 0.1; done' 2>&1) || true
-sleep 1
-is 'detached: running' true "$(podman inspect --format '{{.State.Running}}' life 2>&1)"
-is 'detached: logs' begun "$(podman logs life 2>&1)"
-podman stop -t 5 life >/dev/null 2>&1 || true
-# conmon removes it, after stop has returned.
-for _ in $(seq 50); do podman container exists life || break; sleep 0.1; done
-is 'detached: gone after stop' 1 "$(podman container exists life; echo $?)"
+scenario_storage() {
+	mkdir -p "$work/data"
+	echo inside >"$work/data/file"
+	says inside run -v "$work/data:/data" $image cat /data/file
+	exits 0 run -v "$work/data:/data" $image sh -c 'echo new > /data/new'
+	is new "$(cat "$work/data/new")"
+	fails '*ead-only*' run -v "$work/data:/data:ro" $image touch /data/x
+	fails '*ead-only*' run --read-only $image touch /x
+	exits 0 run --read-only $image touch /tmp/x
+	says tmpfs run --tmpfs /mnt $image stat -fc %T /mnt
+}
 
-podman create --name made --network none --cgroup-parent "$group" \
-	busybox:test sh -c 'exit 5' >/dev/null
-podman start made >/dev/null 2>&1 || true
-is 'create, start, wait' 5 "$(podman wait made 2>&1)"
-is 'start once more' 5 "$(podman start -a made >/dev/null 2>&1; echo $?)"
-podman rm -f made >/dev/null 2>&1 || true
+scenario_terminal() {
+	local podman="timeout --foreground 90 /usr/bin/podman run --rm --network none --cgroup-parent /$group"
+	is /dev/pts/0 "$(terminal "$podman -it $image tty")"
+	like '*code=4*' "$(terminal "$podman -it $image sh -c 'exit 4'; echo code=\$?")"
+	like '*sized*' "$(terminal "stty rows 33 cols 77; $podman -it $image sh -c 'until [ \"\$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; echo sized'")"
+}
 
-run -d --name long busybox:test sleep 1000 >/dev/null 2>&1 || true
-is 'exec' in "$(podman exec long echo in 2>&1 || true)"
-is 'kill' 137 "$( (sleep 1; podman kill long >/dev/null 2>&1 || true) & podman wait long 2>&1 || true)"
-is 'nothing is left' '' "$(podman ps -aq 2>&1)"
+scenario_exec() {
+	start --name box -e a=b $image sleep 1000
+	says 'in b' podman exec box sh -c 'echo in $a'
+	exits 9 podman exec box sh -c 'exit 9'
+	says 1000 podman exec --user 1000 box id -u
+	says '/mnt x' podman exec -w /mnt -e y=x box sh -c 'echo $PWD $y'
+	exits 127 podman exec box /no/such/program
+	exits 126 podman exec box /etc/not-a-program
+	is abc "$(echo abc | podman exec -i box cat)"
+	is /dev/pts/0 "$(terminal 'timeout --foreground 90 /usr/bin/podman exec -it box tty')"
+	podman exec -d box touch /tmp/detached
+	eventually podman exec box test -f /tmp/detached
+	exits 0 podman exec --privileged box mount -t tmpfs tmpfs /mnt
+}
 
-printf '%s: %d ok, %d not ok\n' "$name" "$passed" "$failed"
-[ "$failed" = 0 ]
+scenario_limits_inside() {
+	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	says 67108864 run --memory 64m $image sh -c "$(limit memory/memory.limit_in_bytes memory.max)"
+	says 50 run --pids-limit 50 $image sh -c "$(limit pids/pids.max pids.max)"
+	says 50000 run --cpus 0.5 $image sh -c "$(limit cpu/cpu.cfs_quota_us cpu.max)"
+}
+
+scenario_update() {
+	start --name box --memory 64m $image sleep 1000
+	podman update --memory 128m --cpus 0.5 box >/dev/null
+	says 134217728 podman exec box sh -c "$(limit memory/memory.limit_in_bytes memory.max)"
+	says 50000 podman exec box sh -c "$(limit cpu/cpu.cfs_quota_us cpu.max)"
+}
+
+scenario_pause() {
+	start --name box $image sleep 1000
+	podman pause box >/dev/null
+	says paused field '{{.State.Status}}' box
+	podman unpause box >/dev/null
+	says running field '{{.State.Status}}' box
+}
+
+scenario_detached() {
+	start --rm --name box $image sh -c 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done'
+	becomes ready podman logs box
+	says true field '{{.State.Running}}' box
+	like '*sleep*' "$(podman top box args)"
+	podman stop -t 60 box >/dev/null
+	eventually sh -c '! /usr/bin/podman container exists box'
+	podman create --name made --network none --cgroup-parent "/$group" $image sh -c 'exit 5' >/dev/null
+	podman start made >/dev/null
+	says 5 podman wait made
+	exits 5 podman start -a made
+	start --name long $image sleep 1000
+	podman kill long >/dev/null
+	says 137 podman wait long
+}
+
+scenario_stats() {
+	start --name box --memory 64m $image sleep 1000
+	like '1 */*67.11MB' "$(podman stats --no-stream --format '{{.PIDs}} {{.MemUsage}}' box)"
+}
+
+scenario_init() {
+	says podman-init run --init --entrypoint '' $image sh -c 'cat /proc/1/comm'
+	exits 6 run --init $image sh -c 'exit 6'
+}
+
+scenario_namespaces() {
+	says yes run --pid host $image sh -c "[ \$\$ -gt 1 ] && echo yes"
+	start --name box $image sleep 1000
+	says sleep run --pid container:box $image cat /proc/1/comm
+	is "$(podman exec box readlink /proc/self/ns/net)" "$(podman run --rm --cgroup-parent "/$group" --network container:box $image readlink /proc/self/ns/net)"
+	is "$(readlink /proc/self/ns/cgroup)" "$(run --cgroupns host $image readlink /proc/self/ns/cgroup)"
+	[ "$(readlink /proc/self/ns/cgroup)" != "$(run --cgroupns private $image readlink /proc/self/ns/cgroup)" ]
+	is "$(readlink /proc/self/ns/net)" "$(podman run --rm --cgroup-parent "/$group" --network host $image readlink /proc/self/ns/net)"
+}
+
+scenario_network() {
+	podman run -d --name box --cgroup-parent "/$group" $image sh -c 'mkdir /www; echo page > /www/index.html; httpd -f -p 80 -h /www' >/dev/null
+	becomes page podman run --rm --cgroup-parent "/$group" $image wget -qO- "http://$(field '{{.NetworkSettings.IPAddress}}' box)/"
+}
+
+scenario_user_namespaces() {
+	says '0 300000 1000' run --uidmap 0:300000:1000 $image sh -c 'echo $(cat /proc/self/uid_map)'
+	exits 0 run --uidmap 0:300000:2000 $image sh -c 'touch /x && chown 1000 /x'
+	like '0 4* 1024' "$(run --userns auto $image sh -c 'echo $(cat /proc/self/uid_map)')"
+	start --name box --uidmap 0:300000:1000 $image sleep 1000
+	says '0 300000 1000' podman exec box sh -c 'echo $(cat /proc/self/uid_map)'
+}
+
+scenario_healthcheck() {
+	start --name box --health-cmd 'test -f /tmp/well' --health-interval disable --health-retries 1 $image sh -c 'touch /tmp/well; sleep 1000'
+	eventually podman healthcheck run box
+	podman exec box rm /tmp/well
+	exits 1 podman healthcheck run box
+}
+
+scenario_pod() {
+	podman pod create --name shared --network none --cgroup-parent "/$group" >/dev/null
+	podman run -d --pod shared --name first $image sleep 1000 >/dev/null
+	podman run -d --pod shared --name second $image sleep 1000 >/dev/null
+	is "$(podman exec first readlink /proc/self/ns/net)" "$(podman exec second readlink /proc/self/ns/net)"
+	is "$(podman exec first readlink /proc/self/ns/ipc)" "$(podman exec second readlink /proc/self/ns/ipc)"
+	podman pod stop -t 0 shared >/dev/null
+	says exited field '{{.State.Status}}' first
+	podman pod start shared >/dev/null
+	says running field '{{.State.Status}}' first
+	podman pod rm -f -t 0 shared >/dev/null
+}
+
+scenario_kube() {
+	cat >"$work/pod.yaml" <<-E
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: played}
+		spec:
+		  containers:
+		  - name: one
+		    image: localhost/$image
+		    imagePullPolicy: Never
+		    command: ["sh", "-c", "echo \$word; exec sleep 1000"]
+		    env: [{name: word, value: said}]
+		    securityContext: {runAsUser: 1000, readOnlyRootFilesystem: true}
+	E
+	podman kube play --network none "$work/pod.yaml" >/dev/null
+	becomes said podman logs played-one
+	says 1000 podman exec played-one id -u
+	podman kube generate played | grep -q 'runAsUser: 1000'
+	podman kube down "$work/pod.yaml" >/dev/null
+	find /sys/fs/cgroup -depth -type d -path '*/libpod_parent*' -exec rmdir {} + 2>/dev/null || true
+}
+
+scenario_twenty_at_once() {
+	local i pids=() code
+	for i in $(seq 20); do
+		run $image sh -c "exit $i" &
+		pids+=($!)
+	done
+	for i in $(seq 20); do
+		code=0
+		wait "${pids[$((i - 1))]}" || code=$?
+		is "$i" $code
+	done
+}
+
+scenario_buildah() {
+	command -v buildah >/dev/null || skip 'buildah is not installed'
+	export BUILDAH_RUNTIME=$runtime BUILDAH_ISOLATION=oci
+	local made
+	made=$(buildah from localhost/$image)
+	says hello timeout 90 buildah run --network none "$made" echo hello
+	exits 7 timeout 90 buildah run --network none "$made" sh -c 'exit 7'
+	says 1000 timeout 90 buildah run --network none --user 1000 "$made" id -u
+	buildah rm "$made" >/dev/null
+	mkdir -p "$work/build"
+	printf 'FROM localhost/%s\nRUN echo said > /a\nUSER 1000\nRUN id -u > /tmp/b\nCMD ["cat", "/a", "/tmp/b"]\n' $image >"$work/build/Dockerfile"
+	timeout 90 buildah build --network none -t built "$work/build"
+	says $'said\n1000' run localhost/built
+	printf 'FROM localhost/%s\nRUN exit 3\n' $image >"$work/build/Dockerfile"
+	fails '*exit status 3*' timeout 90 buildah build --network none -t built "$work/build"
+	podman rmi -f localhost/built >/dev/null
+}
+
+# A user of our own, in files that lie over those of the machine.
+rootless_user() {
+	[ ! -d "$work/home" ] || return 0
+	mkdir -p "$work/etc" "$work/home"
+	local file
+	for file in passwd group subuid subgid; do cat "/etc/$file" >"$work/etc/$file" 2>/dev/null || : >"$work/etc/$file"; done
+	echo "ordinary:x:54321:54321::$work/home:/bin/sh" >>"$work/etc/passwd"
+	echo 'ordinary:x:54321:' >>"$work/etc/group"
+	echo ordinary:300000:65536 >>"$work/etc/subuid"
+	echo ordinary:300000:65536 >>"$work/etc/subgid"
+	for file in passwd group subuid subgid; do mount --bind "$work/etc/$file" "/etc/$file"; done
+	settings "$work/home/.config/containers" "$work/home/root" "/run/user/54321/containers"
+	mkdir -p /run/user/54321
+	# Where corten was built may be closed to others.
+	cp "$runtime" "$work/rootless-$name"
+	sed -i "s|\[\"$runtime\"\]|[\"$work/rootless-$name\"]|" "$work/home/.config/containers/containers.conf"
+	chown -R 54321:54321 "$work/home" /run/user/54321
+	chmod 700 /run/user/54321
+	chmod 644 "$work/busybox.tar"
+	ordinary podman load -qi "$work/busybox.tar" >/dev/null
+}
+
+ordinary() {
+	(
+		cd /
+		export HOME=$work/home XDG_RUNTIME_DIR=/run/user/54321 CONTAINERS_CONF=$work/home/.config/containers/containers.conf
+		exec timeout --foreground 90 setpriv --reuid 54321 --regid 54321 --init-groups "$@"
+	)
+}
+
+scenario_rootless() {
+	rootless_user
+	says hello ordinary podman run --rm --network none $image echo hello
+	exits 7 ordinary podman run --rm --network none $image sh -c 'exit 7'
+	exits 127 ordinary podman run --rm --network none $image no-such-program
+	says '0 54321 1 1 300000 65536' ordinary podman run --rm --network none $image sh -c 'echo $(cat /proc/self/uid_map)'
+	says 54321 ordinary podman run --rm --network none --userns keep-id $image id -u
+	exits 0 ordinary podman run --rm --network none $image sh -c 'touch /x && chown 1000 /x'
+	ordinary podman run -d --name box --network none $image sleep 1000 >/dev/null
+	says in ordinary podman exec box echo in
+	ordinary podman kill box >/dev/null
+	says 137 ordinary podman wait box
+	ordinary podman rm -f box >/dev/null
+	says $'Seccomp:\t2' ordinary podman run --rm --network none $image grep -w Seccomp: /proc/self/status
+}
+
+settings "$work/etc-containers" "$work/root" /run/containers/storage
+mkdir -p /etc/containers
+mount --bind "$work/etc-containers" /etc/containers
+image_archive "$work/busybox.tar"
+podman load -qi "$work/busybox.tar" >/dev/null
+podman tag docker.io/library/$image localhost/$image
+# What holds a pod's namespaces.
+mkdir "$work/pause"
+cp /usr/bin/catatonit "$work/pause/pause" 2>/dev/null || cp /usr/libexec/podman/catatonit "$work/pause/pause"
+tar -C "$work/pause" -c . | podman import --quiet --change 'ENTRYPOINT ["/pause", "-P"]' - localhost/pause:test >/dev/null
+# For --userns auto.
+[ -f /etc/subuid ] && {
+	printf 'containers:400000:65536\n' >"$work/subids"
+	mount --bind "$work/subids" /etc/subuid
+	mount --bind "$work/subids" /etc/subgid
+}
+scenarios "$@"

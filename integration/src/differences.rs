@@ -19,6 +19,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "rootfsPropagation shared",
         "it makes the caller's root shared, but the root file system's parent private again before it binds it",
     ),
+    (Runc, "update replaces device rules", "its update leaves the device rules alone"),
     (Runc, "poststart hooks run in start", "it runs them at the end of create, with the status created"),
     (Runc, "poststop hooks after a failed one", "it stops at the first that fails; the specification goes on"),
     (Runc, "start reports a failed startContainer hook", "its start has already returned when the hook runs"),
@@ -53,6 +54,9 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "the_memory_policy_is_the_one_of_the_configuration", "it is older than these elements and ignores them"),
     (Crun, "what_the_kernel_refuses_is_named_and_leaves_nothing", "it is older than these elements and ignores them"),
     (Crun, "a_user_namespace_has_no_right_to_a_realtime_scheduler", "it is older than these elements and ignores them"),
+    (Runc, "umask of exec", "it takes no umask from --process"),
+    (Runc, "a user id beyond 32 bits", "it takes it modulo 2^32: 4294967296 is root"),
+    (Runc, "socket activation of exec", "its exec does not look at LISTEN_FDS"),
     (Runc, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
     (Crun, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
     (
@@ -106,6 +110,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Crun, "cpu", "it writes a quota of -1 as an unsigned number, which the kernel refuses"),
     (Crun, "pids", "it writes a limit of -1 as it is, which the kernel refuses"),
+    (Crun, "update replaces device rules", "its update leaves the device rules alone on version 1"),
     (Crun, "log lines", "its text log has no levels, and it has no debug messages"),
     (
         Crun,

@@ -23,6 +23,7 @@ pub struct Invocation<'t> {
     directory: Option<PathBuf>,
     unprivileged: bool,
     terminal: Option<PathBuf>,
+    input: Option<PathBuf>,
 }
 
 impl<'t> Invocation<'t> {
@@ -38,6 +39,7 @@ impl<'t> Invocation<'t> {
             directory: None,
             unprivileged: false,
             terminal: None,
+            input: None,
         }
     }
 
@@ -83,6 +85,12 @@ impl<'t> Invocation<'t> {
         self
     }
 
+    /// Gives the runtime this text as its standard input, which is empty otherwise.
+    pub fn input(mut self, text: &str) -> Self {
+        self.input = Some(self.sandbox.new_file(text));
+        self
+    }
+
     /// Everything up to the runtime's own arguments: entering the view, the descriptors, the privileges.
     fn wrapper(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = self.sandbox.view_prefix().into_iter().map(OsString::from).collect();
@@ -123,7 +131,7 @@ impl<'t> Invocation<'t> {
         let (stdout, stderr) = (self.sandbox.new_path("stdout"), self.sandbox.new_path("stderr"));
         match &self.terminal {
             None => {
-                command.stdin(Stdio::null());
+                command.stdin(self.input.map_or(Stdio::null(), |path| File::open(path).unwrap().into()));
                 command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
             }
             Some(path) => {

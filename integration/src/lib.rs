@@ -67,12 +67,12 @@ pub fn once(check: impl FnOnce(&Sandbox)) {
     check(&Sandbox::new(HostView::available()[0]));
 }
 
-/// Waits until `condition` holds, for ten seconds at most.
+/// Waits until `condition` holds, for thirty seconds at most.
 ///
 /// # Panics
 /// When it does not hold in time; the message names `what`.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));

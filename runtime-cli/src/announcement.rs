@@ -1,11 +1,11 @@
 //! Telling the caller which process a container has become: `--pid-file` and `--pidfd-socket`.
 
 use crate::failure::Failure;
-use libcorten::{Container, Force, console};
+use libcorten::{Container, ExecProcess, Force, console};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -19,20 +19,36 @@ pub(crate) struct Announcement {
 impl Announcement {
     /// Tells; when that fails, nobody knows of the container, so it is deleted again.
     pub(crate) fn make(self, container: Container) -> Result<Container, Failure> {
-        match self.tell(&container) {
+        let told = match (container.pid(), container.pidfd()) {
+            // The name that runc gives to the message of a container's first process.
+            (Some(pid), Some(pidfd)) => self.tell(pid, pidfd, "standard"),
+            _ => Err(Failure::new("the container ended before its pid was known")),
+        };
+        match told {
             Ok(()) => Ok(container),
             Err(failure) => Err(delete_after(container, failure)),
         }
     }
 
-    fn tell(self, container: &Container) -> Result<(), Failure> {
-        let gone = || Failure::new("the container ended before its pid was known");
+    /// Tells about a program that was added to a container; when that fails, it is killed.
+    pub(crate) fn make_of_added(self, mut process: ExecProcess) -> Result<ExecProcess, Failure> {
+        match self.tell(process.pid(), process.pidfd(), "setns") {
+            Ok(()) => Ok(process),
+            Err(failure) => {
+                // It may have ended by itself.
+                let _ = process.signal(libc::SIGKILL);
+                let _ = process.wait();
+                Err(failure)
+            }
+        }
+    }
+
+    fn tell(self, pid: i32, pidfd: BorrowedFd<'_>, name: &str) -> Result<(), Failure> {
         if let Some(path) = &self.pid_file {
-            write_pid_file(path, container.pid().ok_or_else(gone)?)?;
+            write_pid_file(path, pid)?;
         }
         if let Some(socket) = &self.pidfd_socket {
-            // The name that runc gives to the message of a container's first process.
-            console::send_fd(socket.as_fd(), "standard", container.pidfd().ok_or_else(gone)?)?;
+            console::send_fd(socket.as_fd(), name, pidfd)?;
         }
         Ok(())
     }

@@ -145,6 +145,22 @@ fn ends_with_a_command(command: &Command) -> bool {
     command.get_arguments().any(|arg| arg.is_trailing_var_arg_set())
 }
 
+/// An option with a value that may be given several times.
+pub(crate) fn repeated(long: &'static str, value: &'static str, help: &'static str) -> Arg {
+    option(long, value, help).action(ArgAction::Append)
+}
+
+/// The values of a [`repeated`] option, which must be UTF-8.
+pub(crate) fn texts(matches: &ArgMatches, name: &str) -> Result<Vec<String>, Failure> {
+    let values = matches.get_many::<OsString>(name).into_iter().flatten();
+    values
+        .map(|value| {
+            let text = value.to_str().map(str::to_owned);
+            text.ok_or_else(|| Failure::new(format!("--{name} {}: not UTF-8", Path::new(value).display())))
+        })
+        .collect()
+}
+
 /// Reads the global options.
 pub(crate) fn globals(split: &Split<'_>) -> Result<Globals, Failure> {
     let mut command = global_command();
@@ -280,7 +296,7 @@ fn go_style(command: &Command, arguments: &[OsString]) -> Result<Vec<OsString>, 
             break;
         }
         if ends_with_a_command(command) && !word.as_encoded_bytes().starts_with(b"-") {
-            output.push((word.clone(), None));
+            output.extend([(OsString::from("--"), None), (word.clone(), None)]);
             break;
         }
         let Some((known, name, text)) = known_option(command, word) else {

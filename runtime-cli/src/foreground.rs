@@ -1,4 +1,4 @@
-//! `run` without `--detach`: stays as the container's parent, forwards signals, copies the terminal, and ends as the
+//! `run` and `exec` without `--detach`: stays as the container's parent, forwards signals, copies the terminal, and ends as the
 //! program ends.
 //!
 //! Everything that can happen is a descriptor in one poll: the pidfd of the container's first process, a signalfd
@@ -9,7 +9,7 @@ use crate::announcement::{Announcement, delete_after};
 use crate::failure::Failure;
 use crate::log::Log;
 use crate::terminal::{End, HostTerminal, Relay};
-use libcorten::{Container, ContainerBuilder, ErrorKind, ExitStatus, Force, console};
+use libcorten::{Container, ContainerBuilder, ErrorKind, ExecBuilder, ExecProcess, ExitStatus, Force, console};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_child_subreaper;
@@ -17,7 +17,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -90,7 +90,7 @@ impl Foreground<'_> {
         screen: Option<Screen<'_>>,
     ) -> Result<ExitCode, Failure> {
         let first = container.pid();
-        let watch = Watch { container: &mut container, signals, screen, first, log: self.log };
+        let watch = Watch { program: &mut container, signals, screen, first, log: self.log };
         let status = watch.until_end();
         let status = match status {
             Ok(status) => status,
@@ -106,7 +106,99 @@ impl Foreground<'_> {
         for error in deleted {
             self.log.error(&format!("{error:#}"));
         }
-        Ok(ExitCode::from(u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX)))
+        Ok(exit_code(status))
+    }
+}
+
+/// Runs a program that is added to a container, with the standard streams of this process.
+pub(crate) fn exec(builder: ExecBuilder<'_>, announcement: Announcement, log: &Log) -> Result<ExitCode, Failure> {
+    let signals = block_signals()?;
+    let process = announcement.make_of_added(builder.spawn()?)?;
+    attend_added(process, &signals, None, log)
+}
+
+/// The same with a terminal of its own that is shown on the caller's.
+pub(crate) fn exec_on_terminal(
+    builder: ExecBuilder<'_>,
+    announcement: Announcement,
+    log: &Log,
+) -> Result<ExitCode, Failure> {
+    let mut host = HostTerminal::find()?;
+    let signals = block_signals()?;
+    let (ours, theirs) = UnixStream::pair().map_err(|error| Failure::os("make a console socket", &error))?;
+    let builder = match host.size() {
+        Some(size) => builder.console_size(size),
+        None => builder,
+    };
+    // The program may write before we have the terminal: its newlines are plain from the beginning.
+    let mut process = builder.console_socket(theirs.into()).plain_newlines(true).spawn()?;
+    let (input, output) = (std::io::stdin(), std::io::stdout());
+    let prepared = console::receive_master(ours.as_fd(), MASTER_TIMEOUT)
+        .map_err(Failure::from)
+        .and_then(|master| Relay::new(master, input.as_fd(), output.as_fd()))
+        .and_then(|relay| host.set_raw().map(|()| relay));
+    match prepared {
+        Ok(relay) => {
+            let process = announcement.make_of_added(process)?;
+            attend_added(process, &signals, Some(Screen { host, relay }), log)
+        }
+        Err(failure) => {
+            // It may have ended by itself.
+            let _ = process.signal(libc::SIGKILL);
+            let _ = process.wait();
+            Err(failure)
+        }
+    }
+}
+
+fn attend_added(
+    mut process: ExecProcess,
+    signals: &SignalFd,
+    screen: Option<Screen<'_>>,
+    log: &Log,
+) -> Result<ExitCode, Failure> {
+    let first = Some(process.pid());
+    let watch = Watch { program: &mut process, signals, screen, first, log };
+    watch.until_end().map(exit_code)
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(u8::try_from(status.code() & 0xff).unwrap_or(u8::MAX))
+}
+
+/// What is waited for.
+trait Program {
+    /// `None` when it has ended before it was looked for.
+    fn pidfd(&self) -> Option<BorrowedFd<'_>>;
+    fn signal(&self, signal: i32) -> libcorten::Result<()>;
+    fn wait(&mut self) -> libcorten::Result<ExitStatus>;
+}
+
+impl Program for Container {
+    fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        Container::pidfd(self)
+    }
+
+    fn signal(&self, signal: i32) -> libcorten::Result<()> {
+        self.kill(signal)
+    }
+
+    fn wait(&mut self) -> libcorten::Result<ExitStatus> {
+        Container::wait(self)
+    }
+}
+
+impl Program for ExecProcess {
+    fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        Some(ExecProcess::pidfd(self))
+    }
+
+    fn signal(&self, signal: i32) -> libcorten::Result<()> {
+        ExecProcess::signal(self, signal)
+    }
+
+    fn wait(&mut self) -> libcorten::Result<ExitStatus> {
+        ExecProcess::wait(self)
     }
 }
 
@@ -137,10 +229,10 @@ enum Event {
 }
 
 struct Watch<'a, 'b> {
-    container: &'a mut Container,
+    program: &'a mut dyn Program,
     signals: &'a SignalFd,
     screen: Option<Screen<'b>>,
-    /// The pid of the container's first process.
+    /// Its pid.
     first: Option<i32>,
     log: &'a Log,
 }
@@ -148,7 +240,7 @@ struct Watch<'a, 'b> {
 impl Watch<'_, '_> {
     /// Handles events until the program has ended and all its output is shown.
     fn until_end(mut self) -> Result<ExitStatus, Failure> {
-        let mut ended = self.container.pidfd().is_none();
+        let mut ended = self.program.pidfd().is_none();
         loop {
             if ended && self.screen.as_mut().is_none_or(|screen| screen.relay.is_drained()) {
                 break;
@@ -170,7 +262,7 @@ impl Watch<'_, '_> {
                 }
             }
         }
-        let status = self.container.wait()?;
+        let status = self.program.wait()?;
         // Orphans that ended with the container; those that end later become somebody else's.
         reap(None)?;
         Ok(status)
@@ -180,7 +272,7 @@ impl Watch<'_, '_> {
         let hung_up = self.screen.as_mut().is_some_and(|screen| screen.relay.take_hung_up());
         let mut events = vec![Event::Signal];
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        if let Some(pidfd) = self.container.pidfd().filter(|_| !ended) {
+        if let Some(pidfd) = self.program.pidfd().filter(|_| !ended) {
             events.push(Event::Ended);
             fds.push(PollFd::new(pidfd, PollFlags::POLLIN));
         }
@@ -230,7 +322,7 @@ impl Watch<'_, '_> {
                     impatient |= [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM].contains(&number);
                 }
                 _ => {
-                    if let Err(error) = self.container.kill(number) {
+                    if let Err(error) = self.program.signal(number) {
                         // It may have ended meanwhile.
                         self.log.debug(&format!("forward signal {number}: {error:#}"));
                     }

@@ -6,6 +6,7 @@
 
 use crate::failure::Failure;
 use libcorten::console::{set_window_size, window_size};
+use libcorten::spec::ConsoleSize;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
@@ -47,6 +48,12 @@ impl HostTerminal {
         tcsetattr(&self.fd, SetArg::TCSANOW, &raw).map_err(failed)?;
         self.saved.get_or_insert(saved);
         Ok(())
+    }
+
+    /// Its size, if it has one.
+    pub(crate) fn size(&self) -> Option<ConsoleSize> {
+        let size = window_size(self.fd.as_fd()).ok().filter(|size| size.rows != 0 || size.columns != 0)?;
+        Some(ConsoleSize { width: size.columns, height: size.rows })
     }
 
     /// Gives `master` the size of this terminal, which may have changed.

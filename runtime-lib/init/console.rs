@@ -16,10 +16,32 @@ const TIOCGPTN: usize = 0x8004_5430;
 const TIOCGPTPEER: usize = 0x5441;
 const TIOCSWINSZ: usize = 0x5414;
 const TIOCSCTTY: usize = 0x540e;
+const TCGETS: usize = 0x5401;
+const TCSETS: usize = 0x5402;
+/// Output maps a newline to carriage return and newline.
+const ONLCR: u32 = 0o4;
 const S_IFCHR: u32 = 0o020000;
 
-/// Makes the terminal, sends its master away, and makes it the stdio and the controlling terminal of this process.
+/// The kernel's `struct termios`, 36 bytes on both architectures.
+#[repr(C)]
+struct Termios {
+    input: u32,
+    output: u32,
+    rest: [u32; 7],
+}
+
+/// Makes the terminal of the container's first process, which is its /dev/console as well.
 pub fn set_up(root: Root, console: &wire::Console, uid: u32, link: &Link) -> Step {
+    make(root, console, uid, link, true)
+}
+
+/// Makes one more terminal in a container.
+pub fn add(root: Root, console: &wire::Console, uid: u32, link: &Link) -> Step {
+    make(root, console, uid, link, false)
+}
+
+/// Makes the terminal, sends its master away, and makes it the stdio and the controlling terminal of this process.
+fn make(root: Root, console: &wire::Console, uid: u32, link: &Link, first: bool) -> Step {
     let how = resolve::IN_ROOT | resolve::NO_SYMLINKS;
     let master = sys::openat2(root.0, c"/dev/pts/ptmx", open::RDWR | open::NOCTTY, 0, how).during(Op::OpenTarget)?;
     let stat = sys::stat(master.0).during(Op::OpenTarget)?;
@@ -35,8 +57,16 @@ pub fn set_up(root: Root, console: &wire::Console, uid: u32, link: &Link) -> Ste
         let mut size = [console.height, console.width, 0, 0];
         sys::ioctl_with(slave.0, TIOCSWINSZ, &mut size).during(Op::Whole)?;
     }
+    if console.plain_newlines {
+        let mut settings = Termios { input: 0, output: 0, rest: [0; 7] };
+        sys::ioctl_with(slave.0, TCGETS, &mut settings).during(Op::Whole)?;
+        settings.output &= !ONLCR;
+        sys::ioctl_with(slave.0, TCSETS, &mut settings).during(Op::Whole)?;
+    }
     sys::fchown(slave.0, uid, u32::MAX).during(Op::Chown)?;
-    mounts::bind_file(root, slave.0, c"/dev/console")?;
+    if first {
+        mounts::bind_file(root, slave.0, c"/dev/console")?;
+    }
     let mut name = PathBuf::new();
     name.push(b"/dev/pts/").and_then(|()| push_number(&mut name, number)).during(Op::Send)?;
     sys::send_fd(link.fd(console.socket)?, name.as_bytes(), master.0).during(Op::Send)?;

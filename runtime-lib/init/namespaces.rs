@@ -13,7 +13,11 @@ pub fn join(namespaces: &wire::Namespaces<'_>, link: &Link) -> Step {
     for (place, index) in namespaces.join.iter().enumerate() {
         sys::setns(link.fd(index)?).during(Op::Whole).of(place)?;
     }
-    Ok(())
+    match namespaces.of {
+        // In one call: a process of the container never sees us in some of its namespaces only.
+        Some(process) => sys::setns_of(link.fd(process)?, namespaces.of_kinds).during(Op::Whole).of(usize::MAX),
+        None => Ok(()),
+    }
 }
 
 /// Forks if a namespace asks for it. The child is a child of the launcher too (`CLONE_PARENT`); the parent tells its

@@ -2,7 +2,7 @@
 
 use crate::fault::{During, Step};
 use crate::link::Link;
-use crate::path::PathBuf;
+use crate::path::{PathBuf, Root};
 use crate::sys::{self, open};
 use crate::wire::{Op, Orders, Phase, Report, Scheduling, word};
 use crate::{console, devices, hooks, identity, mounts, namespaces, program, rootfs, scheduling, sysctl};
@@ -29,8 +29,12 @@ fn start(link: &mut Link) -> Result<(), Report> {
     during(Phase::Begin, clean_up(link))?;
     let orders = &during(Phase::Orders, link.orders())?;
     enter_namespaces(orders, link)?;
-    build_root(orders, link)?;
-    configure(orders)?;
+    if orders.enter {
+        enter_root(orders, link)?;
+    } else {
+        build_root(orders, link)?;
+        configure(orders)?;
+    }
     let mut home = PathBuf::new();
     make_program_ready(orders, link, &mut home)?;
     become_program(orders, link, &home)
@@ -113,6 +117,14 @@ fn build_root(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
     during(Phase::MakeCwd, program::make_cwd(root, orders.program.cwd))?;
     // Last of all that writes to the file system.
     during(Phase::ReadonlyRoot, rootfs::make_readonly(root, &orders.rootfs))
+}
+
+/// The root of a container that is there: the mount namespace that was joined has led to it.
+fn enter_root(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
+    let Some(console) = &orders.console else { return Ok(()) };
+    let root = during(Phase::Console, sys::openat(sys::AT_FDCWD, c"/", open::PATH | open::DIRECTORY).during(Op::Whole))?;
+    // /dev/console stays the terminal of the container's first process.
+    during(Phase::Console, console::add(Root(root.0), console, orders.program.uid, link))
 }
 
 fn configure(orders: &Orders<'_>) -> Result<(), Report> {

@@ -378,6 +378,11 @@ pub fn setns(namespace: RawFd) -> Result {
     call!(SETNS, fd(namespace), 0).map(drop)
 }
 
+/// `setns(2)` with a pidfd: all the namespaces of the process that `kinds` (`CLONE_NEW*`) names, or none.
+pub fn setns_of(process: RawFd, kinds: u64) -> Result {
+    call!(SETNS, fd(process), kinds as usize).map(drop)
+}
+
 /// `unshare(2)`.
 pub fn unshare(flags: u64) -> Result {
     call!(UNSHARE, flags as usize).map(drop)

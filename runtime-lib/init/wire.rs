@@ -94,6 +94,13 @@ wire_enum! {
     }
 }
 
+impl Phase {
+    /// Whether the step belongs to the init that was started, not to the child that it forks.
+    pub const fn is_before_fork(self) -> bool {
+        matches!(self, Phase::Begin | Phase::Orders | Phase::OomScore | Phase::Join | Phase::Fork)
+    }
+}
+
 wire_enum! {
     /// What exactly failed within a step.
     Op {
@@ -215,6 +222,8 @@ wire_struct! {
     Orders<'a> {
         /// The namespaces.
         namespaces: Namespaces<'a>,
+        /// The container is there already, and this is one more program in it: no root is built.
+        enter: bool,
         /// `process.oomScoreAdj` in decimal.
         oom_score_adj: Option<&'a CStr>,
         /// The name of the new session keyring.
@@ -265,6 +274,10 @@ wire_struct! {
     Namespaces<'a> {
         /// Existing ones to join, in order: file descriptors.
         join: List<'a, FdIndex>,
+        /// All of a process to join at once, by its pidfd.
+        of: Option<FdIndex>,
+        /// The `CLONE_NEW*` flags of those.
+        of_kinds: u64,
         /// Whether to fork after joining, and the `CLONE_NEW*` flags to fork with.
         fork: Option<u64>,
         /// Whether the launcher writes id mappings for the forked child.
@@ -465,6 +478,8 @@ wire_struct! {
         width: u16,
         /// Rows.
         height: u16,
+        /// Newlines stay as they are written: who shows the master does the rest.
+        plain_newlines: bool,
     }
 }
 

@@ -1,6 +1,11 @@
 //! The facade: a container's verbs, each a recipe over the modules that do the work.
 
 mod control;
+mod events;
+mod exec;
+
+pub use events::{Event, Events};
+pub use exec::{ExecBuilder, ExecProcess};
 
 use crate::cgroup::{Cgroup, Made};
 use crate::check;
@@ -210,6 +215,7 @@ impl ContainerBuilder {
         let io = Io {
             stdio: self.stdio.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)),
             console_socket: self.console_socket.as_ref().map(AsFd::as_fd),
+            plain_newlines: false,
             start: start.as_ref().map(|(fifo, report)| (fifo.as_fd(), report.as_fd())),
             preserved: preserved.iter().map(AsFd::as_fd).collect(),
         };
@@ -227,10 +233,12 @@ impl ContainerBuilder {
                 launch.leave()?
             }
             Starter::Now => {
-                entry.commit_init()?;
                 let child = launch.go()?;
                 let state = launch::hook_state(plan, "running", Some(child.pid));
-                if let Err(error) = hooks::run("poststart", &plan.hooks.poststart, &state) {
+                // Only now: whoever entered the container while its root is being built would be among the host's files.
+                let recorded = entry.commit_init();
+                let begun = recorded.and_then(|()| hooks::run("poststart", &plan.hooks.poststart, &state));
+                if let Err(error) = begun {
                     let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
                     let _ = pidfd::wait(&child.pidfd);
                     return Err(error);
@@ -536,6 +544,29 @@ impl Container {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         Err(Error::new(ErrorKind::WrongStatus, "another command works on the container and does not end"))
+    }
+
+    /// One more program in the container, like the container's own in all but its arguments and what is chosen here.
+    ///
+    /// ```no_run
+    /// use libcorten::Container;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let container = Container::load("/run/corten", "web")?;
+    /// let output = std::fs::File::create("/tmp/output")?;
+    /// let mut process = container.exec(["id", "-u"]).uid(1000).env("LANG=C").stdout(output.into()).spawn()?;
+    /// println!("exit code {}", process.wait()?.code());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn exec<S: Into<String>>(&self, args: impl IntoIterator<Item = S>) -> ExecBuilder<'_> {
+        ExecBuilder::of_args(self, args.into_iter().map(Into::into).collect())
+    }
+
+    /// One more program in the container, described by a `process` of the specification in JSON. Capabilities, limits,
+    /// umask and labels that it leaves out are those of the container.
+    pub fn exec_process(&self, json: impl Into<Vec<u8>>) -> ExecBuilder<'_> {
+        ExecBuilder::of_process(self, json.into())
     }
 
     /// The pid of the container's first process in the caller's pid namespace, `None` if it had ended already when the

@@ -43,7 +43,7 @@ mod sys;
 
 pub use bundle::Bundle;
 pub use check::obstacles;
-pub use container::{Container, ContainerBuilder, ExitStatus, Force};
+pub use container::{Container, ContainerBuilder, Event, Events, ExecBuilder, ExecProcess, ExitStatus, Force};
 pub use error::{Error, ErrorKind, Result};
 pub use id::ContainerId;
 #[cfg(fuzzing)]

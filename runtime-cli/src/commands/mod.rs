@@ -5,6 +5,8 @@ pub(crate) mod checkpoint;
 mod completion;
 mod create;
 mod delete;
+mod events;
+mod exec;
 mod kill;
 mod list;
 mod new_container;
@@ -16,6 +18,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use crate::args::Globals;
 use crate::failure::Failure;
@@ -48,6 +51,8 @@ pub(crate) const VERBS: &[Verb] = &[
     completion::COMPLETION,
     create::VERB,
     delete::VERB,
+    events::VERB,
+    exec::VERB,
     kill::VERB,
     list::VERB,
     completion::MAN,
@@ -60,6 +65,7 @@ pub(crate) const VERBS: &[Verb] = &[
     spec::VERB,
     start::VERB,
     state::VERB,
+    update::VERB,
 ];
 
 /// What a verb works with.

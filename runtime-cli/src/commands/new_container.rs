@@ -96,7 +96,7 @@ const BACKLOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connects to a listening socket. A listener that accepts nobody must not hang us: `connect(2)` waits while its queue is
 /// full, so it is asked without blocking, again and again for a bounded time.
-fn connect(name: &str, path: &OsStr) -> Result<UnixStream, Failure> {
+pub(super) fn connect(name: &str, path: &OsStr) -> Result<UnixStream, Failure> {
     let shown = Path::new(path).display();
     let failed = |errno: Errno| Failure::os(format_args!("connect to {name} socket {shown}"), &errno.into());
     let address = UnixAddr::new(Path::new(path)).map_err(failed)?;
@@ -121,7 +121,7 @@ fn connect(name: &str, path: &OsStr) -> Result<UnixStream, Failure> {
 
 /// How many descriptors from 3 on the program gets: those of socket activation, see `sd_listen_fds(3)`, and after them
 /// those of `--preserve-fds`. Each must be one that our caller gave us.
-fn preserved(matches: &ArgMatches) -> Result<(u32, u32), Failure> {
+pub(super) fn preserved(matches: &ArgMatches) -> Result<(u32, u32), Failure> {
     let asked = matches.get_one::<u32>("preserve-fds").copied().unwrap_or(0);
     let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u32>().ok());
     let activated = match number("LISTEN_PID") {

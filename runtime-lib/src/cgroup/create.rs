@@ -39,12 +39,8 @@ impl Made {
     /// The kernel refuses a limit: the error names the element of the configuration.
     pub fn apply(&self, plan: &CgroupPlan) -> Result<()> {
         let paths = &self.cgroup.paths;
-        let enabling = match paths.unified() {
-            Some(unified) if !plan.enable.is_empty() => enable(unified, &plan.enable),
-            _ => Ok(()),
-        };
         let own: Vec<PathBuf> = paths.directories().map(CgroupDirectory::absolute).collect();
-        write_all(&own, &plan.writes, enabling)?;
+        write_all(&own, &plan.writes, enable_all(plan), &mut |_| ())?;
         match paths {
             CgroupPaths::V2 { directory } => devices::attach(&directory.absolute(), &plan.devices),
             _ => Ok(()),
@@ -223,6 +219,14 @@ fn inherit_cpuset(directory: &CgroupDirectory, made: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
+/// Enables the controllers that the plan's writes need.
+pub(super) fn enable_all(plan: &CgroupPlan) -> Result<()> {
+    match plan.paths.unified() {
+        Some(unified) if !plan.enable.is_empty() => enable(unified, &plan.enable),
+        _ => Ok(()),
+    }
+}
+
 /// Enables controllers for the container's directory in all above it. Whether that succeeded shows when a limit is
 /// written; the first real fault is kept for the message then. A controller that is not there at all is ENOENT.
 fn enable(directory: &CgroupDirectory, controllers: &[String]) -> Result<()> {
@@ -243,34 +247,74 @@ fn enable(directory: &CgroupDirectory, controllers: &[String]) -> Result<()> {
     result
 }
 
-/// Writes the limits in order, opening a file once for values that follow each other.
-fn write_all(own: &[PathBuf], writes: &[CgroupWrite], enabling: Result<()>) -> Result<()> {
+/// Writes the limits in order, opening a file once for values that follow each other; `before` sees each file that is
+/// about to be written.
+///
+/// The kernel checks a limit against those that are there: memory against memory with swap, a quota against a period
+/// and a burst. Which order is right depends on whether they rise or fall, so what is refused for that is tried once
+/// more when the others are written.
+pub(super) fn write_all(
+    own: &[PathBuf],
+    writes: &[CgroupWrite],
+    enabling: Result<()>,
+    before: &mut dyn FnMut(&Path),
+) -> Result<()> {
     let mut enabling = enabling.err();
     let same = |a: &CgroupWrite, b: &CgroupWrite| a.directory == b.directory && a.file == b.file;
+    let mut refused = Vec::new();
     for group in writes.chunk_by(same) {
-        let Some((directory, first)) = group.first().and_then(|first| Some((own.get(first.directory)?, first))) else {
-            continue;
-        };
-        let path = directory.join(&first.file);
-        let outcome = match ControlFile::open(&path) {
-            Ok(file) => group.iter().try_for_each(|write| file.put(&write.value).map_err(|e| (write, e))),
-            Err(e) => Err((first, e)),
-        };
-        let Err((write, e)) = outcome else { continue };
-        match (&write.if_absent, e) {
-            (IfAbsent::Skip, Errno::ENOENT) => {}
-            (IfAbsent::Write { file, value }, Errno::ENOENT) => {
-                let path = directory.join(file);
-                files::write(&path, value).map_err(|e| limit_fault(&path, value, e, enabling.take(), write))?;
+        if let Err((write, path, e)) = write_group(own, group, before) {
+            if depends_on_others(write, e) {
+                refused.push(group);
+            } else {
+                return Err(limit_fault(&path, write, e, enabling.take()));
             }
-            (_, Errno::EPERM | Errno::EACCES) if write.location == "linux.resources.devices" && is_rootless() => {}
-            _ => return Err(limit_fault(&path, &write.value, e, enabling.take(), write)),
         }
+    }
+    for group in refused {
+        write_group(own, group, before).map_err(|(write, path, e)| limit_fault(&path, write, e, enabling.take()))?;
     }
     Ok(())
 }
 
-fn limit_fault(path: &Path, value: &str, e: Errno, enabling: Option<Error>, write: &CgroupWrite) -> Error {
+fn depends_on_others(write: &CgroupWrite, e: Errno) -> bool {
+    let coupled = ["memory.", "cpu."].iter().any(|controller| write.file.starts_with(controller));
+    coupled && matches!(e, Errno::EINVAL | Errno::EBUSY)
+}
+
+/// Writes values to one file; a failure comes with the value and the path.
+fn write_group<'a>(
+    own: &[PathBuf],
+    group: &'a [CgroupWrite],
+    before: &mut dyn FnMut(&Path),
+) -> Result<(), (&'a CgroupWrite, PathBuf, Errno)> {
+    let Some((directory, first)) = group.first().and_then(|first| Some((own.get(first.directory)?, first))) else {
+        return Ok(());
+    };
+    let path = directory.join(&first.file);
+    before(&path);
+    let outcome = match ControlFile::open(&path) {
+        Ok(file) => group.iter().try_for_each(|write| file.put(&write.value).map_err(|e| (write, e))),
+        Err(e) => Err((first, e)),
+    };
+    let Err((write, e)) = outcome else { return Ok(()) };
+    match (&write.if_absent, e) {
+        (IfAbsent::Skip, Errno::ENOENT) => Ok(()),
+        (IfAbsent::Write { file, value }, Errno::ENOENT) => {
+            let path = directory.join(file);
+            before(&path);
+            files::write(&path, value).map_err(|e| (write, path, e))
+        }
+        (_, Errno::EPERM | Errno::EACCES) if write.location == "linux.resources.devices" && is_rootless() => Ok(()),
+        _ => Err((write, path, e)),
+    }
+}
+
+fn limit_fault(path: &Path, write: &CgroupWrite, e: Errno, enabling: Option<Error>) -> Error {
+    let value = match &write.if_absent {
+        IfAbsent::Write { file, value } if path.ends_with(file) => value,
+        _ => &write.value,
+    };
     let error = Error::os(format!("write {value:?} to {}", path.display()), e);
     let error = match (e, enabling) {
         (Errno::ENOENT, enabling) => {

@@ -56,8 +56,39 @@ pub(super) fn attach(directory: &Path, policy: &DevicePolicy) -> Result<()> {
         result => result.map_err(|e| fault("load the eBPF device program", e))?,
     };
     let cgroup = files::open_directory(directory).map_err(|e| fault(&format!("open {}", directory.display()), e))?;
-    bpf::attach_device_program(loaded.as_fd(), cgroup.as_fd())
+    bpf::attach_device_program(loaded.as_fd(), cgroup.as_fd(), None)
         .map_err(|e| fault(&format!("attach the eBPF device program to {}", directory.display()), e))
+}
+
+/// Carries out the policy in the place of the one that is in effect. There is no moment without rules: one program
+/// takes another's place, or the new one is there before the old ones go.
+pub(super) fn replace(directory: &Path, policy: &DevicePolicy) -> Result<()> {
+    let fault =
+        |call: &str, e: Errno| Error::os(format!("{call} {}", directory.display()), e).at("linux.resources.devices");
+    let cgroup = files::open_directory(directory).map_err(|e| fault("open", e))?;
+    let old = match bpf::device_programs(cgroup.as_fd()) {
+        Err(Errno::EPERM) if is_rootless() => return Ok(()),
+        old => old.map_err(|e| fault("query the eBPF device programs of", e))?,
+    };
+    let mut left = old.as_slice();
+    if policy.denies_something() {
+        let loaded =
+            bpf::load_device_program(&program(policy)).map_err(|e| fault("load the eBPF device program of", e))?;
+        let replaced = match old.as_slice() {
+            [only] => {
+                left = &[];
+                Some(only.as_fd())
+            }
+            _ => None,
+        };
+        bpf::attach_device_program(loaded.as_fd(), cgroup.as_fd(), replaced)
+            .map_err(|e| fault("attach the eBPF device program to", e))?;
+    }
+    for program in left {
+        bpf::detach_device_program(program.as_fd(), cgroup.as_fd())
+            .map_err(|e| fault("detach the eBPF device program from", e))?;
+    }
+    Ok(())
 }
 
 /// The program for a policy.

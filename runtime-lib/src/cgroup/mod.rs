@@ -7,14 +7,21 @@
 //! The kernel's interface is plain files (cgroup-v1, cgroup-v2.rst), and creating a container is mostly writing them:
 //! every operation here is the open, the write and the close, and nothing before it that asks whether it will work.
 
+mod below;
 mod create;
 mod devices;
 mod files;
 mod freeze;
+mod oom;
 mod remove;
+pub mod stats;
+mod update;
 
 pub use crate::plan::cgroup::{CgroupDirectory, CgroupMount, CgroupPaths, CgroupPlan, Driver};
+pub use below::SubCgroup;
 pub use create::Made;
+pub use oom::OomWatch;
+pub use stats::Stats;
 
 use crate::error::{Error, Result};
 use crate::host::HostCgroups;

@@ -1,9 +1,11 @@
 //! The verbs on a container that runs: pause and resume, its processes, its limits, what it uses.
 
 use super::Container;
-use crate::Status;
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::cgroup::lower_change;
 use crate::store::{Lock, Record};
+use crate::{Status, spec};
+use oci_spec::runtime::LinuxResources;
 
 impl Container {
     /// Stops all processes of the container where they are, until [`resume`](Self::resume). If that cannot be done
@@ -40,6 +42,24 @@ impl Container {
     /// The container's cgroup cannot be read.
     pub fn processes(&self) -> Result<Vec<i32>> {
         self.entry.record()?.map_or(Ok(Vec::new()), |record| record.cgroup.processes())
+    }
+
+    /// Changes limits: those that `change` names. If one is refused, all stay as they were. Device rules, where there are
+    /// any in the change, take the place of all those in effect.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] when the container is stopped; otherwise the error names the element.
+    pub fn update(&self, change: &LinuxResources) -> Result<()> {
+        spec::check_resources(change)?;
+        let (lock, mut record) = self.lock()?;
+        self.must_live(&record, &lock)?;
+        let change = lower_change(change, &record.resources()?, record.cgroup.paths())?;
+        if let Some(memory) = change.merged.memory().filter(|memory| memory.check_before_update() == Some(true)) {
+            record.cgroup.check_memory_use(memory.limit(), memory.swap())?;
+        }
+        record.cgroup.update(&change.plan, change.with_devices)?;
+        record.resources = Some(change.merged);
+        self.entry.write_record(&record)
     }
 
     /// Of version 1 a frozen process does not see even `SIGKILL`.

@@ -4,6 +4,7 @@
 //! launcher's side is a method of [`Launch`] that takes the state before and gives the state after, so that a hand-off
 //! cannot be left out or done twice.
 
+mod enter;
 pub(crate) mod hooks;
 mod idmap;
 mod netdev;
@@ -16,6 +17,7 @@ pub mod wire;
 #[cfg(test)]
 mod wire_tests;
 
+pub(crate) use enter::{Target, enter};
 pub(crate) use undo::Undo;
 
 use crate::cgroup::Made;
@@ -25,6 +27,7 @@ use crate::sys::clone::{Child, Exec, spawn};
 use crate::sys::{memfd, namespace, pidfd, socket};
 use hooks::HookState;
 use nix::errno::Errno;
+use std::collections::VecDeque;
 use std::ffi::CString;
 use std::fs::File;
 use std::marker::PhantomData;
@@ -40,6 +43,8 @@ pub(crate) struct Io<'a> {
     pub(crate) stdio: [Option<BorrowedFd<'a>>; 3],
     /// Where the terminal's master goes.
     pub(crate) console_socket: Option<BorrowedFd<'a>>,
+    /// The terminal leaves newlines as they are.
+    pub(crate) plain_newlines: bool,
     /// The FIFO and the report file, when another process is going to start the program.
     pub(crate) start: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// To be passed on as 3, 4, …
@@ -63,6 +68,8 @@ struct Session<'a> {
     plan: &'a Plan,
     link: OwnedFd,
     child: Option<Child>,
+    /// What the init's child has said before the init told of it.
+    early: VecDeque<Report>,
     hook_output: Option<File>,
     net_devices: Option<netdev::NetDevices>,
 }
@@ -76,7 +83,11 @@ impl Drop for Session<'_> {
     }
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(plan: &'a Plan, link: OwnedFd, child: Child) -> Session<'a> {
+        Session { plan, link, child: Some(child), early: VecDeque::new(), hook_output: None, net_devices: None }
+    }
+
     fn pid(&self) -> i32 {
         self.child.as_ref().map_or(0, |child| child.pid)
     }
@@ -99,7 +110,14 @@ impl Session<'_> {
     }
 
     /// The next report; none at the end.
-    fn hear(&self) -> Result<Option<Report>> {
+    fn hear(&mut self) -> Result<Option<Report>> {
+        match self.early.pop_front() {
+            Some(report) => Ok(Some(report)),
+            None => self.receive(),
+        }
+    }
+
+    fn receive(&self) -> Result<Option<Report>> {
         let mut bytes = [0; Report::SIZE];
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -172,21 +190,25 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     // Realtime scheduling takes a budget of the cgroup, and memory policies are relative to its nodes.
     // Hooks and sysctls of the init may be about devices.
     let scheduled = plan.process.scheduler.is_some() || plan.memory_policy.is_some();
+    // Hooks of the init must not run outside of the cgroups either.
     let limits_first = scheduled || !plan.net_devices.is_empty();
-    let hand_offs = orders::HandOffs {
-        // Hooks of the init must not run outside of the cgroups either.
-        cgroup_wait: limits_first || into.is_none() && (new_cgroup || !plan.hooks.create_container.is_empty()),
+    let needs_cgroup = limits_first || new_cgroup || !plan.hooks.create_container.is_empty();
+    let mut hand_offs = orders::HandOffs {
+        cgroup_wait: limits_first || into.is_none() && needs_cgroup,
         limits_first,
         unprivileged: !privileged,
     };
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
     let child = start_init(plan, &inner, into.as_ref().map(AsFd::as_fd))?;
     drop(inner);
-    let mut session = Session { plan, link, child: Some(child), hook_output: None, net_devices: None };
-    let (bytes, fds) = prepare_orders(plan, io, &joined, hook_output.as_ref(), &hand_offs)?;
+    let join = !child.in_cgroup;
+    // A child that is not where it was to be cloned into waits until it is.
+    hand_offs.cgroup_wait |= into.is_some() && join && needs_cgroup;
+    let mut session = Session::new(plan, link, child);
+    let (bytes, fds) = prepare_orders(plan, io, &joined, None, hook_output.as_ref(), &hand_offs)?;
     send_orders(&session.link, &bytes, fds.all())?;
     session.hook_output = hook_output;
-    match bring_in(&mut session, made, into.is_none(), &hand_offs, privileged, &joined) {
+    match bring_in(&mut session, made, join, &hand_offs, privileged, &joined) {
         Ok(()) => Ok(Launch { session, state: PhantomData }),
         Err(error) => Err(session.first_cause(error)),
     }
@@ -368,13 +390,16 @@ fn prepare_orders<'b>(
     plan: &Plan,
     io: &Io<'b>,
     joined: &'b [OwnedFd],
+    of: Option<(BorrowedFd<'b>, u64)>,
     hook_output: Option<&'b File>,
     hand_offs: &orders::HandOffs,
 ) -> Result<(Vec<u8>, orders::Fds<'b>)> {
     let mut fds = orders::Fds::default();
     let places = orders::Places {
         join: joined.iter().map(|fd| fds.add(fd.as_fd())).collect(),
+        of: of.map(|(process, kinds)| (fds.add(process), kinds)),
         console: io.console_socket.map(|fd| fds.add(fd)),
+        plain_newlines: io.plain_newlines,
         stdio: io.stdio.map(|fd| fd.map(|fd| fds.add(fd))),
         preserved: io.preserved.iter().map(|fd| fds.add(*fd)).collect(),
         fifo: io.start.map(|(fifo, _)| fds.add(fifo)),
@@ -416,9 +441,22 @@ fn send_orders(link: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(
     Ok(())
 }
 
+/// What the init says about its fork. Its child does not wait for that: what it says meanwhile is kept.
+fn fork_report(session: &mut Session<'_>) -> Result<Report> {
+    loop {
+        match session.receive()? {
+            Some(report) if report.phase == Phase::Fork && report.errno == 0 => return Ok(report),
+            // The init's own failure: there is no child then.
+            Some(report) if report.errno != 0 && report.phase.is_before_fork() => return Err(session.failure(&report)),
+            Some(report) => session.early.push_back(report),
+            None => return Err(session.silence()),
+        }
+    }
+}
+
 /// The init forked into the namespaces: its child takes its place, which is our child as well.
 fn follow_fork(session: &mut Session<'_>) -> Result<()> {
-    let report = session.reached(Phase::Fork)?;
+    let report = fork_report(session)?;
     let pid = i32::try_from(report.detail).map_err(|_| Error::new(ErrorKind::Internal, "the init sent no pid"))?;
     // It is not reaped before we do: the pid is nobody else's.
     let pidfd = pidfd::open(pid).map_err(|errno| {
@@ -426,7 +464,7 @@ fn follow_fork(session: &mut Session<'_>) -> Result<()> {
         let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
         Error::os("open the init's child", errno)
     })?;
-    if let Some(first) = session.child.replace(Child { pid, pidfd }) {
+    if let Some(first) = session.child.replace(Child { pid, pidfd, in_cgroup: false }) {
         match pidfd::wait(&first.pidfd) {
             // A caller that ignores SIGCHLD has no zombies.
             Ok(_) | Err(Errno::ECHILD) => {}

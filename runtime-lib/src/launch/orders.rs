@@ -29,7 +29,10 @@ impl<'a> Fds<'a> {
 #[derive(Default)]
 pub(super) struct Places {
     pub(super) join: Vec<FdIndex>,
+    /// The process to enter the container of, and the kinds of its namespaces.
+    pub(super) of: Option<(FdIndex, u64)>,
     pub(super) console: Option<FdIndex>,
+    pub(super) plain_newlines: bool,
     pub(super) stdio: [Option<FdIndex>; 3],
     pub(super) preserved: Vec<FdIndex>,
     pub(super) fifo: Option<FdIndex>,
@@ -95,7 +98,8 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
     let filter = plan.security.seccomp.as_ref().map(Filter::to_bytes).unwrap_or_default();
     let (process, identity) = (&plan.process, &plan.identity);
     let orders = wire::Orders {
-        namespaces: namespaces(plan, &lists, hand_offs),
+        namespaces: namespaces(plan, &lists, places, hand_offs),
+        enter: places.of.is_some(),
         oom_score_adj: text.oom_score_adj.as_deref(),
         keyring: text.keyring.as_deref(),
         rootfs: rootfs(plan, &text.rootfs),
@@ -110,6 +114,7 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
             socket,
             width: process.console_size.map_or(0, |size| size.width),
             height: process.console_size.map_or(0, |size| size.height),
+            plain_newlines: places.plain_newlines,
         }),
         hostname: identity.hostname.as_ref().map(|_| text.hostname.as_c_str()),
         domainname: identity.domainname.as_ref().map(|_| text.domainname.as_c_str()),
@@ -230,10 +235,12 @@ fn own_limits(plan: &Plan) -> &[spec::Rlimit] {
     if plan.namespaces.has_user_namespace() { &[] } else { &plan.process.rlimits }
 }
 
-fn namespaces<'a>(plan: &Plan, lists: &'a Lists, hand_offs: &HandOffs) -> wire::Namespaces<'a> {
+fn namespaces<'a>(plan: &Plan, lists: &'a Lists, places: &Places, hand_offs: &HandOffs) -> wire::Namespaces<'a> {
     let namespaces = &plan.namespaces;
     wire::Namespaces {
         join: lists.join.list(),
+        of: places.of.map(|(process, _)| process),
+        of_kinds: places.of.map_or(0, |(_, kinds)| kinds),
         fork: namespaces.fork.then(|| new_flags(plan)),
         mapped: namespaces.is_new(NamespaceKind::User),
         hide_late: namespaces.is_new(NamespaceKind::User) && hand_offs.unprivileged,

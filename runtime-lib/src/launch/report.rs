@@ -65,7 +65,7 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::OomScore => place("process.oomScoreAdj", "write oom_score_adj"),
         Phase::Join => match plan.namespaces.join.get(index) {
             Some(join) => place("linux.namespaces", format!("join {} namespace {}", join.kind.name(), join.path)),
-            None => place("linux.namespaces", "join a namespace"),
+            None => bare("join the namespaces of the container"),
         },
         Phase::Fork => place("linux.namespaces", "fork into the new namespaces"),
         Phase::Mapped => place("linux.uidMappings", "become root of the user namespace"),
@@ -208,7 +208,8 @@ fn exec_error(errno: i32, args: &[String]) -> Error {
     let (kind, why) = match errno {
         libc::ENOENT => (ErrorKind::ProgramNotFound, format!("stat {name}: no such file or directory")),
         libc::EACCES => (ErrorKind::ProgramNotExecutable, "permission denied".to_owned()),
-        libc::EISDIR => (ErrorKind::ProgramNotExecutable, "is a directory".to_owned()),
+        // What execve(2) says of a directory, and what Docker 20.10 makes 126 of.
+        libc::EISDIR => (ErrorKind::ProgramNotExecutable, "is a directory: permission denied".to_owned()),
         libc::ENOEXEC => (ErrorKind::ProgramNotExecutable, "exec format error".to_owned()),
         _ => {
             let text = nix::errno::Errno::from_raw(errno).desc().to_lowercase();

@@ -5,11 +5,13 @@
 //! kernel on version 2, whose controllers differ from one cgroup to the next; on version 1 a hierarchy that the host
 //! lacks is refused here.
 
+mod change;
 mod devices;
 mod paths;
 mod v1;
 mod v2;
 
+pub use change::{Change, lower_change};
 pub use devices::{Access, DevicePolicy, DeviceRule, DeviceType};
 pub use paths::{CgroupDirectory, CgroupMount, CgroupPaths};
 
@@ -47,6 +49,20 @@ pub struct CgroupPlan {
     pub devices: DevicePolicy,
     /// What is ignored as runc does, one line each.
     pub warnings: Vec<String>,
+}
+
+impl CgroupPlan {
+    /// No cgroup is made and no limit written.
+    pub(super) fn empty() -> Result<CgroupPlan> {
+        Ok(CgroupPlan {
+            paths: CgroupPaths::Unmanaged,
+            default_path: true,
+            enable: Vec::new(),
+            writes: Vec::new(),
+            devices: DevicePolicy::lower(&[])?,
+            warnings: Vec::new(),
+        })
+    }
 }
 
 /// One value for one file.
@@ -112,15 +128,19 @@ pub fn lower(spec: &ValidSpec, host: &HostCgroups, id: &ContainerId, choice: Dri
         paths,
         devices,
     };
+    lower_limits(resources, &mut plan)?;
+    Ok(plan)
+}
+
+fn lower_limits(resources: &oci_spec::runtime::LinuxResources, plan: &mut CgroupPlan) -> Result<()> {
     if resources.memory().is_some_and(|memory| memory.kernel().or(memory.kernel_tcp()).is_some()) {
         plan.warnings.push("Kernel memory settings are ignored and will be removed".to_owned());
     }
     match plan.paths {
-        CgroupPaths::V2 { .. } => v2::lower(resources, &mut plan)?,
-        CgroupPaths::V1 { .. } | CgroupPaths::Hybrid { .. } => v1::lower(resources, &mut plan)?,
-        CgroupPaths::Unmanaged => {}
+        CgroupPaths::V2 { .. } => v2::lower(resources, plan),
+        CgroupPaths::V1 { .. } | CgroupPaths::Hybrid { .. } => v1::lower(resources, plan),
+        CgroupPaths::Unmanaged => Ok(()),
     }
-    Ok(plan)
 }
 
 /// `linux.resources.memory.limit` and `.swap`, where zero counts as absent and -1 is no limit.

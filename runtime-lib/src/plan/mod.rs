@@ -8,6 +8,7 @@
 
 pub mod cgroup;
 mod devices;
+pub(crate) mod exec;
 mod explain;
 mod mounts;
 mod namespaces;

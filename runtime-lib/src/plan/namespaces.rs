@@ -78,7 +78,7 @@ impl NamespacePlan {
 
 /// The kinds in the order in which they are joined: the user namespace first, it gives the right to the others; the
 /// mount namespace last, the others may be given as paths of the host's.
-fn in_order(namespaces: &Namespaces) -> [(NamespaceKind, &Namespace); 8] {
+pub(super) fn in_order(namespaces: &Namespaces) -> [(NamespaceKind, &Namespace); 8] {
     [
         (NamespaceKind::User, &namespaces.user),
         (NamespaceKind::Pid, &namespaces.pid),

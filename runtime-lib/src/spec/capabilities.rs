@@ -25,6 +25,11 @@ pub struct Capabilities {
 }
 
 impl CapSet {
+    /// The set of the one capability of that name, such as `CAP_CHOWN`; nothing if no kernel that is known has it.
+    pub fn of_name(name: &str) -> Option<CapSet> {
+        name.parse::<caps::Capability>().ok().map(|capability| CapSet(capability.bitmask()))
+    }
+
     /// The names of the capabilities in it, such as `CAP_CHOWN`.
     pub fn names(self) -> impl Iterator<Item = String> {
         let named = (0..64).filter(move |bit| self.0 & (1 << bit) != 0);

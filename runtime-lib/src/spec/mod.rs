@@ -109,6 +109,39 @@ pub fn parse(text: &[u8]) -> Result<ValidSpec> {
     check(read::read(text)?)
 }
 
+/// Reads and validates the text of a `process` on its own, as engines give it for one more program in a container.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_process(text: &[u8]) -> Result<Process> {
+    let value: &serde_json::value::RawValue =
+        serde_json::from_slice(text).map_err(|error| Error::config("process", error.to_string()))?;
+    let document = read::read(format!("{{\"process\":{value}}}").as_bytes())?;
+    let mut faults = Faults::default();
+    let process = document.process.map(|process| process::validate(&process, &mut faults));
+    if process.is_none() {
+        faults.add("process", "process property must not be empty");
+    }
+    faults.first_or(process)
+}
+
+/// Reads and validates what has the form of `linux.resources`, as an update of a container's limits does.
+///
+/// # Errors
+/// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), naming the element as if it were in a `config.json`.
+pub fn parse_resources(text: &[u8]) -> Result<oci_spec::runtime::LinuxResources> {
+    let resources = serde_json::from_slice(text)
+        .map_err(|error| Error::config("linux.resources", format!("cannot be read: {error}")))?;
+    check_resources(&resources)?;
+    Ok(resources)
+}
+
+pub(crate) fn check_resources(resources: &oci_spec::runtime::LinuxResources) -> Result<()> {
+    let mut faults = Faults::default();
+    resources::validate(resources, &mut faults);
+    faults.first_or(Some(()))
+}
+
 /// Validates a specification that is in memory; the first fault is returned.
 ///
 /// # Errors

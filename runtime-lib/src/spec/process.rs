@@ -110,6 +110,20 @@ pub(super) fn validate(process: &document::Process, faults: &mut Faults) -> Proc
     }
 }
 
+impl Process {
+    /// Checks what was changed since [`validate`].
+    pub(crate) fn check(&self) -> crate::error::Result<()> {
+        let mut faults = Faults::default();
+        arguments(&self.args, &mut faults);
+        environment(&self.env, &mut faults);
+        faults.absolute("process.cwd", self.cwd.as_ref());
+        ids(&self.user, &mut faults);
+        label("process.apparmorProfile", self.apparmor_profile.as_deref(), &mut faults);
+        label("process.selinuxLabel", self.selinux_label.as_deref(), &mut faults);
+        faults.first_or(Some(()))
+    }
+}
+
 /// An empty label is none, as everywhere in the specification's reference types.
 pub(super) fn label(location: &str, label: Option<&str>, faults: &mut Faults) -> Option<String> {
     label.filter(|label| !label.is_empty()).map(|label| faults.text(location, label))
@@ -151,22 +165,26 @@ fn console_size(size: oci_spec::runtime::Box, faults: &mut Faults) -> ConsoleSiz
 
 fn user(user: &oci_spec::runtime::User, faults: &mut Faults) -> User {
     let additional_gids = user.additional_gids().clone().unwrap_or_default();
-    // (uid_t) -1 means "leave as it is" to setresuid(2).
+    if let Some(umask) = user.umask().filter(|&umask| umask > 0o777) {
+        faults.add("process.user.umask", format!("{umask:#o} is out of range 0-0o777"));
+    }
+    let user = User { uid: user.uid(), gid: user.gid(), umask: user.umask(), additional_gids };
+    ids(&user, faults);
+    user
+}
+
+/// (uid_t) -1 means "leave as it is" to setresuid(2).
+fn ids(user: &User, faults: &mut Faults) {
     let mut id = |location: &dyn Display, id: u32| {
         if id == u32::MAX {
             faults.add(location, format!("{id} is not a valid id"));
         }
-        id
     };
-    id(&"process.user.uid", user.uid());
-    id(&"process.user.gid", user.gid());
-    for (i, &gid) in additional_gids.iter().enumerate() {
+    id(&"process.user.uid", user.uid);
+    id(&"process.user.gid", user.gid);
+    for (i, &gid) in user.additional_gids.iter().enumerate() {
         id(&format_args!("process.user.additionalGids[{i}]"), gid);
     }
-    if let Some(umask) = user.umask().filter(|&umask| umask > 0o777) {
-        faults.add("process.user.umask", format!("{umask:#o} is out of range 0-0o777"));
-    }
-    User { uid: user.uid(), gid: user.gid(), umask: user.umask(), additional_gids }
 }
 
 fn rlimits(rlimits: &[oci_spec::runtime::PosixRlimit], faults: &mut Faults) -> Vec<Rlimit> {

@@ -1,7 +1,7 @@
 //! The state directory: what exists, and what was chosen for it.
 //!
 //! `ROOT/ID/` is a container. Making the directory claims the id; `record.json` (written to a temporary name and renamed)
-//! holds what was chosen at create and never changes; `init.json` holds the first process once it is ready. Commands that
+//! holds what was chosen at create and the limits of the last update; `init.json` holds the first process once it is ready. Commands that
 //! change a container hold a `flock(2)` on the directory, which the kernel releases when its holder dies. A container's
 //! status is asked of the kernel every time.
 //!
@@ -228,7 +228,27 @@ impl Entry {
 
     /// What was chosen; none while it is being created, or when its create was killed right at the beginning.
     pub(crate) fn record(&self) -> Result<Option<Record>> {
-        self.read(RECORD)
+        /// What every layout has.
+        #[derive(serde::Deserialize)]
+        struct Layout {
+            format: u32,
+        }
+        let newer = |format: u32| {
+            let message = format!(
+                "{} has layout {format} of a newer version; this one knows {}",
+                self.path.join(RECORD).display(),
+                record::FORMAT
+            );
+            Error::new(ErrorKind::CorruptState, message).hint("use the version that created the container")
+        };
+        match self.read::<Record>(RECORD) {
+            Ok(Some(record)) if record.format > record::FORMAT => Err(newer(record.format)),
+            Err(error) if error.kind() == ErrorKind::CorruptState => match self.read::<Layout>(RECORD) {
+                Ok(Some(layout)) if layout.format > record::FORMAT => Err(newer(layout.format)),
+                _ => Err(error),
+            },
+            record => record,
+        }
     }
 
     /// The first process as far as it is known while the container is being created.
@@ -262,7 +282,15 @@ impl Entry {
     pub(crate) fn open_start(&self) -> Result<Option<OwnedFd>> {
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         match openat(&self.dir, START, flags, Mode::empty()) {
-            Ok(fifo) => Ok(Some(fifo)),
+            // Anything else than a FIFO takes a byte as well, and tells nobody.
+            Ok(fifo) => match nix::sys::stat::fstat(&fifo) {
+                Ok(stat) if stat.st_mode & libc::S_IFMT == libc::S_IFIFO => Ok(Some(fifo)),
+                Ok(_) => {
+                    let message = format!("{} is not a FIFO", self.path.join(START).display());
+                    Err(Error::new(ErrorKind::CorruptState, message))
+                }
+                Err(errno) => Err(os("examine", &self.path.join(START))(errno)),
+            },
             Err(Errno::ENXIO | Errno::ENOENT) => Ok(None),
             Err(errno) => Err(os("open", &self.path.join(START))(errno)),
         }
@@ -271,7 +299,7 @@ impl Entry {
     /// What the init reported after create had returned.
     pub(crate) fn report(&self) -> Result<Vec<u8>> {
         let path = self.path.join(REPORT);
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = openat(&self.dir, REPORT, flags, Mode::empty()).map_err(os("open", &path))?;
         let mut text = Vec::new();
         let read = File::from(file).take(4096).read_to_end(&mut text);

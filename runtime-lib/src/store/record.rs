@@ -6,6 +6,7 @@ use crate::id::ContainerId;
 use crate::plan::Plan;
 use crate::spec::Hooks;
 use nix::errno::Errno;
+use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -29,12 +30,18 @@ pub(crate) struct Record {
     pub(crate) cgroup: Cgroup,
     /// Whether the first process is init of a pid namespace of its own, so that the others end with it.
     pub(crate) own_pid_namespace: bool,
+    /// Whether it was made with the caller's session keyring.
+    #[serde(default)]
+    pub(crate) no_new_keyring: bool,
     /// What later commands run, and name in errors.
     #[serde(default)]
     pub(crate) hooks: Hooks,
     pub(crate) args: Vec<String>,
     /// The configuration as it was at create: the bundle may change or go away.
     pub(crate) config: Box<RawValue>,
+    /// `linux.resources` as updates have left it; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resources: Option<LinuxResources>,
 }
 
 /// The newest layout that this version writes and reads.
@@ -54,9 +61,19 @@ impl Record {
             annotations: plan.identity.annotations.clone(),
             cgroup,
             own_pid_namespace: plan.namespaces.is_new(NamespaceKind::Pid),
+            no_new_keyring: plan.choices.no_new_keyring,
             hooks: plan.hooks.clone(),
             args: plan.process.args.clone(),
             config: config.to_owned(),
+            resources: None,
+        }
+    }
+
+    /// The limits in effect.
+    pub(crate) fn resources(&self) -> Result<LinuxResources> {
+        match &self.resources {
+            Some(resources) => Ok(resources.clone()),
+            None => Ok(crate::spec::parse(self.config.get().as_bytes())?.resources.unwrap_or_default()),
         }
     }
 }

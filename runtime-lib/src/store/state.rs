@@ -69,14 +69,18 @@ pub(crate) struct Now {
 impl Entry {
     /// Asks the kernel for the container's status; `held` is the lock, if the caller holds it.
     pub(crate) fn now(&self, record: Option<&Record>, held: Option<&Lock>) -> Result<Now> {
-        let (init, record) = match (self.init()?, record) {
-            (Some(init), Some(record)) => (init, record),
+        let mut init = self.init()?;
+        if init.is_none() {
             // No first process yet: somebody is at work, or was killed at it.
-            _ => {
-                let at_work = held.is_none() && self.is_locked()?;
-                let status = if at_work { Status::Creating } else { Status::Stopped };
-                return Ok(Now { status, pid: 0, pidfd: None });
+            if held.is_none() && self.is_locked()? {
+                return Ok(Now { status: Status::Creating, pid: 0, pidfd: None });
             }
+            // Who was at work may have finished since we looked. A `run` that was killed after it let the program go
+            // leaves one that runs, prepared but not committed.
+            init = self.early_init()?;
+        }
+        let (Some(init), Some(record)) = (init, record) else {
+            return Ok(Now { status: Status::Stopped, pid: 0, pidfd: None });
         };
         let Some(pidfd) = init.open()? else {
             return Ok(Now { status: Status::Stopped, pid: 0, pidfd: None });

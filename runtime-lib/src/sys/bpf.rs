@@ -5,9 +5,16 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_ATTACH: libc::c_int = 8;
+const BPF_PROG_DETACH: libc::c_int = 9;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 1 << 1;
+const BPF_F_REPLACE: u32 = 1 << 2;
+
+/// How many programs a cgroup may have (the kernel's `BPF_CGROUP_MAX_PROGS`).
+const MOST_PROGRAMS: usize = 64;
 
 /// One instruction, `struct bpf_insn`.
 #[repr(C)]
@@ -38,13 +45,34 @@ struct LoadAttr {
     prog_flags: u32,
 }
 
-/// The same for `BPF_PROG_ATTACH`.
+/// The same for `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
 #[repr(C)]
 struct AttachAttr {
     target_fd: u32,
     attach_bpf_fd: u32,
     attach_type: u32,
     attach_flags: u32,
+    replace_bpf_fd: u32,
+}
+
+/// The same for `BPF_PROG_QUERY`.
+#[repr(C)]
+struct QueryAttr {
+    target_fd: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+    padding: u32,
+}
+
+/// The same for `BPF_PROG_GET_FD_BY_ID`.
+#[repr(C)]
+struct IdAttr {
+    prog_id: u32,
+    next_id: u32,
+    open_flags: u32,
 }
 
 /// Loads a program that decides about device access in a cgroup; the file descriptor is close-on-exec.
@@ -73,20 +101,79 @@ pub(crate) fn load_device_program(program: &[Instruction]) -> Result<OwnedFd, Er
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Attaches `program` to the cgroup whose directory is open as `cgroup`, beside others that are or will be there: a
-/// device may be used when all of them agree. The cgroup keeps the program for as long as it exists.
+/// Attaches `program` to the cgroup whose directory is open as `cgroup`, beside others that are or will be there, or in
+/// the place of `replaced`: a device may be used when all of them agree. The cgroup keeps the program for as long as it
+/// exists.
 ///
 /// # Errors
 /// `EPERM` without the capabilities, or below a cgroup whose own program does not permit others.
-pub(crate) fn attach_device_program(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) -> Result<(), Errno> {
-    let raw = |fd: BorrowedFd<'_>| u32::try_from(fd.as_raw_fd()).map_err(|_| Errno::EBADF);
+pub(crate) fn attach_device_program(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    replaced: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
+    let flags = BPF_F_ALLOW_MULTI | if replaced.is_some() { BPF_F_REPLACE } else { 0 };
+    attach_or_detach(BPF_PROG_ATTACH, program, cgroup, flags, replaced)
+}
+
+/// Takes `program` away from the cgroup whose directory is open as `cgroup`.
+///
+/// # Errors
+/// `ENOENT` when it is not there; `EPERM` without the capabilities.
+pub(crate) fn detach_device_program(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) -> Result<(), Errno> {
+    attach_or_detach(BPF_PROG_DETACH, program, cgroup, 0, None)
+}
+
+fn attach_or_detach(
+    command: libc::c_int,
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    attach_flags: u32,
+    replaced: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
     let attr = AttachAttr {
         target_fd: raw(cgroup)?,
         attach_bpf_fd: raw(program)?,
         attach_type: BPF_CGROUP_DEVICE,
-        attach_flags: BPF_F_ALLOW_MULTI,
+        attach_flags,
+        replace_bpf_fd: replaced.map_or(Ok(0), raw)?,
     };
     // SAFETY: `attr` is a prefix of `union bpf_attr` of the size passed, without padding and without pointers.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const attr, size_of::<AttachAttr>()) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<AttachAttr>()) };
     Errno::result(result).map(drop)
+}
+
+/// The device programs of the cgroup itself, not of those above it.
+///
+/// # Errors
+/// `EPERM` without the capabilities; `ENOENT` when one ends meanwhile.
+pub(crate) fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>, Errno> {
+    let mut ids = [0u32; MOST_PROGRAMS];
+    let mut attr = QueryAttr {
+        target_fd: raw(cgroup)?,
+        attach_type: BPF_CGROUP_DEVICE,
+        query_flags: 0,
+        attach_flags: 0,
+        prog_ids: ids.as_mut_ptr() as u64,
+        prog_cnt: MOST_PROGRAMS as u32,
+        padding: 0,
+    };
+    // SAFETY: `attr` is a prefix of `union bpf_attr` of the size passed, whose padding is a field; `prog_ids` points to
+    // `ids`, which outlives the call and has room for `prog_cnt` numbers, and nothing else refers to it meanwhile.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size_of::<QueryAttr>()) };
+    Errno::result(result)?;
+    ids.iter().take(attr.prog_cnt as usize).map(|&id| by_id(id)).collect()
+}
+
+fn by_id(prog_id: u32) -> Result<OwnedFd, Errno> {
+    let attr = IdAttr { prog_id, next_id: 0, open_flags: 0 };
+    // SAFETY: `attr` is a prefix of `union bpf_attr` of the size passed, without padding and without pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, &raw const attr, size_of::<IdAttr>()) };
+    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: a successful BPF_PROG_GET_FD_BY_ID returns a new file descriptor that nobody else knows of.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn raw(fd: BorrowedFd<'_>) -> Result<u32, Errno> {
+    u32::try_from(fd.as_raw_fd()).map_err(|_| Errno::EBADF)
 }

@@ -8,7 +8,7 @@
 use nix::errno::Errno;
 use std::ffi::{CStr, c_char, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// A child process and a descriptor of it.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Child {
     pub(crate) pid: i32,
     /// Its pidfd.
     pub(crate) pidfd: OwnedFd,
+    /// It is in the cgroup that was asked for.
+    pub(crate) in_cgroup: bool,
 }
 
 /// What to execute in the child.
@@ -35,6 +37,8 @@ struct Shared {
     args: *const *const c_char,
     env: *const *const c_char,
     inherit: RawFd,
+    /// The child runs.
+    alive: AtomicBool,
     /// The errno of the exec, 0 while it has not failed.
     failure: AtomicI32,
 }
@@ -59,9 +63,21 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Starts `exec` in a child in the new namespaces that `flags` (`CLONE_NEW*`) name, in `cgroup` if given.
 ///
+/// Linux since 6.14 kills a child at its birth when `cgroup.kill` was written a different number of times to `cgroup`
+/// than to the caller's own (it compares the counters of two cgroups). Such a child has run nothing: it is cloned again
+/// where the caller is, and `in_cgroup` tells that it still has to be moved.
+///
 /// # Errors
 /// The clone, or the exec in the child; no child is left then.
 pub(crate) fn spawn(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>) -> Result<Child, Errno> {
+    if let Some(child) = spawn_once(flags, cgroup, exec)? {
+        return Ok(child);
+    }
+    spawn_once(flags, None, exec)?.ok_or(Errno::ECHILD)
+}
+
+/// One try of [`spawn`]: nothing when the child was killed before it ran.
+fn spawn_once(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>) -> Result<Option<Child>, Errno> {
     let null: *const c_char = std::ptr::null();
     if exec.args.last() != Some(&null) {
         return Err(Errno::EINVAL);
@@ -71,6 +87,7 @@ pub(crate) fn spawn(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>)
         args: exec.args.as_ptr(),
         env: &null,
         inherit: exec.inherit.as_raw_fd(),
+        alive: AtomicBool::new(false),
         failure: AtomicI32::new(0),
     };
     let mut stack = vec![0u128; STACK / size_of::<u128>()];
@@ -99,9 +116,14 @@ pub(crate) fn spawn(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>)
         return Err(Errno::from_raw(-result as i32));
     }
     // SAFETY: the kernel stored a new descriptor that nothing else knows.
-    let child = Child { pid: result as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } };
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let child = Child { pid: result as i32, pidfd, in_cgroup: cgroup.is_some() };
+    if !shared.alive.load(Ordering::Acquire) {
+        let _ = super::pidfd::wait(&child.pidfd);
+        return Ok(None);
+    }
     match shared.failure.load(Ordering::Acquire) {
-        0 => Ok(child),
+        0 => Ok(Some(child)),
         errno => {
             let _ = super::pidfd::wait(&child.pidfd);
             Err(Errno::from_raw(errno))
@@ -113,6 +135,7 @@ pub(crate) fn spawn(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>)
 extern "C" fn child_main(shared: *const c_void) -> ! {
     // SAFETY: `spawn` passes a `Shared` that lives until this child has executed or ended.
     let shared = unsafe { &*shared.cast::<Shared>() };
+    shared.alive.store(true, Ordering::Release);
     const EMPTY: &CStr = c"";
     // SAFETY: F_SETFD without flags on the child's own copy of the descriptor table; execveat with strings and vectors
     // that `spawn` checked to be terminated.

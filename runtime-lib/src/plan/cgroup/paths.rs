@@ -96,6 +96,16 @@ impl CgroupPaths {
         v1.iter().chain(v2)
     }
 
+    /// As [`directories`](Self::directories), to be changed.
+    pub(crate) fn directories_mut(&mut self) -> Vec<&mut CgroupDirectory> {
+        match self {
+            CgroupPaths::V1 { directories } => directories.iter_mut().collect(),
+            CgroupPaths::Hybrid { directories, unified } => directories.iter_mut().chain([unified]).collect(),
+            CgroupPaths::V2 { directory } => vec![directory],
+            CgroupPaths::Unmanaged => Vec::new(),
+        }
+    }
+
     /// The version 2 directory, alone or beside version 1.
     pub fn unified(&self) -> Option<&CgroupDirectory> {
         match self {

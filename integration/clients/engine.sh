@@ -1,0 +1,282 @@
+# What the scripts of the engines have in common; they source it. See README.md.
+#
+#   RUNTIME=corten|runc|crun|PATH  integration/clients/ENGINE.sh [quick | SCENARIO…]
+#
+# A scenario is a function `scenario_NAME` of the script, run in a shell of its own with -e: it fails with its first command that fails,
+# and is over after SCENARIO_LIMIT seconds. QUICK names the selection for a gate.
+# shellcheck shell=bash
+set -euo pipefail
+export LC_ALL=C.UTF-8
+SCENARIO_LIMIT=${SCENARIO_LIMIT:-180}
+
+# Where the program is that RUNTIME names.
+runtime_path() {
+	case $1 in
+	corten) realpath -s "$(dirname "$0")/../../target/release/corten" ;;
+	*/*) realpath -s "$1" ;;
+	*) PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v "$1" ;;
+	esac
+}
+
+# isolate ENGINE ARGUMENTS…: goes on in mount, network and pid namespaces of our own, with a private /run: an engine of the machine is
+# not touched, and what is left dies with pid 1. Sets runtime, name, work (a directory), group (a cgroup below the root).
+isolate() {
+	if [ -n "${ENGINE_INSIDE-}" ]; then
+		runtime=$ENGINE_RUNTIME work=$ENGINE_WORK group=$ENGINE_GROUP name=$(basename "$ENGINE_RUNTIME")
+		inside
+		return
+	fi
+	local engine=$1 code=0
+	shift
+	ENGINE_RUNTIME=$(runtime_path "${RUNTIME:-corten}") && [ -x "$ENGINE_RUNTIME" ] || {
+		echo "RUNTIME=${RUNTIME:-corten}: no such program (cargo build --release makes corten)" >&2
+		exit 2
+	}
+	[ "$(id -u)" = 0 ] || { echo "$0: root is needed" >&2; exit 2; }
+	ENGINE_GROUP=corten-$engine-$$ ENGINE_WORK=$(mktemp -d "/var/tmp/corten-$engine.XXXXXX") ENGINE_INSIDE=1
+	export ENGINE_RUNTIME ENGINE_GROUP ENGINE_WORK ENGINE_INSIDE
+	chmod 711 "$ENGINE_WORK"
+	trap clean EXIT
+	# unshare blocks SIGTERM while it waits.
+	trap 'kill -KILL "$unshare" 2>/dev/null; exit 143' TERM INT HUP
+	unshare --mount --net --pid --fork --kill-child --propagation private "$0" "$@" &
+	unshare=$!
+	wait "$unshare" || code=$?
+	exit "$code"
+}
+
+# Outside of the namespaces, when all processes are gone or going.
+clean() {
+	local i
+	for i in $(seq 100); do
+		# A frozen process of version 1 cannot die.
+		find /sys/fs/cgroup -path "*/$ENGINE_GROUP/*" -name freezer.state -exec sh -c 'for f; do echo THAWED >"$f"; done' sh {} + 2>/dev/null || true
+		find /sys/fs/cgroup -depth -type d -path "*/$ENGINE_GROUP*" -exec rmdir {} + 2>/dev/null || true
+		[ -n "$(find /sys/fs/cgroup -type d -path "*/$ENGINE_GROUP*" 2>/dev/null)" ] || break
+		sleep 0.1
+	done
+	rm -rf --one-file-system "$ENGINE_WORK"
+}
+
+inside() {
+	export PATH=$work/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
+	unset DOCKER_HOST CONTAINERD_ADDRESS CONTAINER_HOST BUILDAH_RUNTIME
+	mount -t proc proc /proc
+	ip link set lo up
+	mount -t tmpfs -o mode=755 tmpfs /run
+	mkdir -p "$work/bin" "$work/log"
+	# Some engines run whatever `runc` their PATH has.
+	ln -s "$runtime" "$work/bin/runc"
+	# crun does not work with controllers in the cgroup2 of a hybrid hierarchy.
+	if [ "$name" = crun ] && [ -s /sys/fs/cgroup/unified/cgroup.controllers ]; then
+		umount /sys/fs/cgroup/unified
+		mount -t tmpfs tmpfs /sys/fs/cgroup/unified
+	fi
+}
+
+# rootfs DIRECTORY: the machine's static busybox as a root file system.
+rootfs() {
+	local applet busybox
+	busybox=$(command -v busybox)
+	mkdir -p "$1"/{bin,etc,proc,sys,dev,tmp,run,root,mnt}
+	cp "$busybox" "$1/bin/busybox"
+	for applet in $("$busybox" --list); do
+		[ -e "$1/bin/$applet" ] || ln -s busybox "$1/bin/$applet"
+	done
+	printf 'root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n' >"$1/etc/passwd"
+	printf 'root:x:0:\nuser:x:1000:\nextra:x:1234:user\n' >"$1/etc/group"
+	echo text >"$1/etc/not-a-program"
+	chmod 1777 "$1/tmp"
+}
+
+# image_archive FILE: docker.io/library/busybox:test as `docker load`, `ctr image import` and `podman load` read it.
+image_archive() {
+	local d=$work/image layer
+	mkdir -p "$d/layer"
+	rootfs "$d/rootfs"
+	tar -C "$d/rootfs" --owner 0 --group 0 -cf "$d/layer/layer.tar" .
+	layer=$(sha256sum "$d/layer/layer.tar" | cut -d' ' -f1)
+	cat >"$d/config.json" <<-E
+		{"architecture": "$(dpkg --print-architecture)", "os": "linux", "created": "2020-01-01T00:00:00Z",
+		 "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]}, "history": [{"created": "2020-01-01T00:00:00Z"}],
+		 "rootfs": {"type": "layers", "diff_ids": ["sha256:$layer"]}}
+	E
+	echo '[{"Config": "config.json", "RepoTags": ["docker.io/library/busybox:test"], "Layers": ["layer/layer.tar"]}]' >"$d/manifest.json"
+	tar -C "$d" -cf "$1" manifest.json config.json layer/layer.tar
+}
+
+# daemon_start NAME COMMAND…; daemon_stop NAME
+daemon_start() {
+	local daemon=$1
+	shift
+	setsid "$@" >>"$work/log/$daemon" 2>&1 </dev/null &
+	echo $! >"$work/$daemon.pid"
+}
+
+daemon_stop() {
+	local pid
+	pid=$(cat "$work/$1.pid" 2>/dev/null) || return 0
+	rm "$work/$1.pid"
+	kill -TERM "$pid" 2>/dev/null || return 0
+	eventually gone "$pid"
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null || [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null)" = Z ]
+}
+
+# eventually COMMAND…: until it succeeds, for a minute.
+eventually() {
+	local end=$((SECONDS + 60))
+	until "$@" >/dev/null 2>&1; do
+		if [ $SECONDS -ge $end ]; then
+			echo "not within a minute: $*"
+			"$@" || true
+			return 1
+		fi
+		sleep 0.1
+	done
+}
+
+# becomes EXPECTED COMMAND…: until it prints that.
+becomes() {
+	local expected=$1 found= end=$((SECONDS + 60))
+	shift
+	while found=$("$@" 2>&1 </dev/null) || true; [ "$found" != "$expected" ]; do
+		if [ $SECONDS -ge $end ]; then
+			printf 'not within a minute: %s\n  expected: %q\n  found:    %q\n' "$*" "$expected" "$found"
+			return 1
+		fi
+		sleep 0.1
+	done
+}
+
+# is EXPECTED FOUND
+is() {
+	[ "$1" = "$2" ] || { printf 'expected: %q\nfound:    %q\n' "$1" "$2"; return 1; }
+}
+
+# like PATTERN TEXT
+like() {
+	# shellcheck disable=SC2053
+	[[ $2 == $1 ]] || { printf 'expected: %q\nfound:    %q\n' "$1" "$2"; return 1; }
+}
+
+# says EXPECTED COMMAND…: what it prints, standard error included, and its exit code if that is not 0.
+says() {
+	local expected=$1 output code=0
+	shift
+	output=$("$@" 2>&1 </dev/null) || code=$?
+	[ $code = 0 ] || output="$output [exit code $code]"
+	[ "$output" = "$expected" ] || { printf '%s\n' "$*"; is "$expected" "$output"; }
+}
+
+# exits CODE COMMAND…
+exits() {
+	local expected=$1 output code=0
+	shift
+	output=$("$@" 2>&1 </dev/null) || code=$?
+	[ $code = "$expected" ] || { printf '%s\nexit code %s, not %s\n%s\n' "$*" $code "$expected" "$output"; return 1; }
+}
+
+# fails PATTERN COMMAND…: not with 0, and it says that.
+fails() {
+	local pattern=$1 output
+	shift
+	if output=$("$@" 2>&1 </dev/null); then
+		printf '%s\nshould fail, says:\n%s\n' "$*" "$output"
+		return 1
+	fi
+	like "$pattern" "$output"
+}
+
+# terminal COMMAND: it runs on a terminal whose input does not end (script(1) would hang up); $work/keys is that input.
+terminal() {
+	[ -p "$work/keys" ] || mkfifo "$work/keys"
+	script -qec "$1" /dev/null 2>&1 <>"$work/keys" | tr -d '\r'
+}
+
+# limit V1 V2: a shell command for inside a container which prints a file of the cgroup, whichever version.
+limit() {
+	echo "cat /sys/fs/cgroup/$1 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/$2"
+}
+
+# skip WHY: ends a scenario that this machine cannot do.
+skip() {
+	echo "$*"
+	exit 77
+}
+
+may_do() {
+	local effective
+	effective=0x$(sed -n 's/^CapEff:\t//p' /proc/self/status)
+	[ $((effective >> $1 & 1)) = 1 ]
+}
+
+# scenarios ARGUMENTS…: runs those named, or all, and ends the script. `before` and `after` are of the script: around each scenario.
+scenarios() {
+	local chosen=("$@") scenario ok=0 failed=0 skipped=0 code log=$work/log/scenario begin
+	[ "${1-}" != quick ] || chosen=("${QUICK[@]}")
+	[ ${#chosen[@]} != 0 ] || mapfile -t chosen < <(shopt -s extdebug; for f in $(compgen -A function scenario_); do declare -F "$f"; done | sort -n -k2 | sed 's/^scenario_\([^ ]*\).*/\1/')
+	for scenario in "${chosen[@]}"; do
+		declare -F "scenario_$scenario" >/dev/null || { echo "no such scenario: $scenario" >&2; exit 2; }
+	done
+	for scenario in "${chosen[@]}"; do
+		code=0 begin=$SECONDS
+		set +e # in a condition it would not count inside either
+		run_bounded "$scenario" >"$log" 2>&1 </dev/null
+		code=$?
+		set -e
+		case $code in
+		0) ok=$((ok + 1)); printf 'ok %s (%ds)\n' "$scenario" $((SECONDS - begin)) ;;
+		77) skipped=$((skipped + 1)); printf 'skipped %s: %s\n' "$scenario" "$(tail -n 1 "$log")" ;;
+		*)
+			failed=$((failed + 1))
+			printf 'FAILED %s (%ds)\n' "$scenario" $((SECONDS - begin))
+			sed 's/^/    /' "$log" | tail -n 25
+			;;
+		esac
+		after >"$log" 2>&1 </dev/null || { printf 'after %s:\n' "$scenario"; sed 's/^/    /' "$log"; }
+	done
+	code=0
+	nothing_left >"$log" 2>&1 || code=$?
+	if [ $code = 0 ]; then
+		ok=$((ok + 1))
+		echo 'ok nothing_left'
+	else
+		failed=$((failed + 1))
+		echo 'FAILED nothing_left'
+		sed 's/^/    /' "$log" | tail -n 25
+	fi
+	printf '%s with %s: %d ok, %d failed, %d skipped, %ds\n' "$(basename "$0" .sh)" "$name" $ok $failed $skipped $SECONDS
+	exit $((failed != 0))
+}
+
+# The shell is not in a condition, where -e would not count.
+run_bounded() {
+	local code=0 watch
+	(
+		set -e
+		before
+		"scenario_$1"
+	) &
+	local pid=$!
+	(
+		sleep "$SCENARIO_LIMIT" &
+		trap 'kill $!; exit' TERM
+		wait $!
+		echo "over after $SCENARIO_LIMIT seconds"
+		kill -KILL $pid
+	) &
+	watch=$!
+	wait $pid || code=$?
+	kill -TERM $watch 2>/dev/null || true
+	wait $watch 2>/dev/null || true
+	return $code
+}
+
+no_cgroups_left() {
+	local left
+	left=$(find /sys/fs/cgroup -mindepth 2 -type d -path "*/$group/*" 2>/dev/null)
+	is '' "$left"
+}

@@ -1,0 +1,413 @@
+//! One more program in a container that runs: see [`Container::exec`](crate::Container::exec).
+
+use super::{Container, ExitStatus, duplicate_preserved};
+use crate::cgroup::SubCgroup;
+use crate::error::{Error, ErrorKind, Result};
+use crate::launch::{self, Io, Target};
+use crate::plan::exec::Existing;
+use crate::plan::{self, Choices, Plan};
+use crate::spec::{self, CapSet, ConsoleSize, Namespace, Process, ValidSpec};
+use crate::store::{Record, Status};
+use crate::sys::clone::Child;
+use crate::sys::pidfd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What is to be run; see [`Container::exec`](crate::Container::exec).
+#[derive(Debug)]
+#[must_use = "nothing runs until spawn is called"]
+pub struct ExecBuilder<'a> {
+    container: &'a Container,
+    source: Source,
+    overrides: Overrides,
+    stdio: [Option<OwnedFd>; 3],
+    console_socket: Option<OwnedFd>,
+    plain_newlines: bool,
+    choices: Choices,
+    cgroup: Option<SubCgroup>,
+    ignore_paused: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// The container's own process with other arguments.
+    Args(Vec<String>),
+    /// A `process` in JSON.
+    Process(Vec<u8>),
+}
+
+/// What differs from the container's own process.
+#[derive(Debug, Default)]
+struct Overrides {
+    cwd: Option<String>,
+    env: Vec<String>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    additional_gids: Vec<u32>,
+    capabilities: u64,
+    no_new_privileges: Option<bool>,
+    apparmor_profile: Option<String>,
+    selinux_label: Option<String>,
+    console_size: Option<ConsoleSize>,
+}
+
+impl<'a> ExecBuilder<'a> {
+    fn new(container: &'a Container, source: Source) -> ExecBuilder<'a> {
+        ExecBuilder {
+            container,
+            source,
+            overrides: Overrides::default(),
+            stdio: [None, None, None],
+            console_socket: None,
+            plain_newlines: false,
+            choices: Choices::default(),
+            cgroup: None,
+            ignore_paused: false,
+        }
+    }
+
+    pub(super) fn of_args(container: &'a Container, args: Vec<String>) -> ExecBuilder<'a> {
+        ExecBuilder::new(container, Source::Args(args))
+    }
+
+    pub(super) fn of_process(container: &'a Container, json: Vec<u8>) -> ExecBuilder<'a> {
+        ExecBuilder::new(container, Source::Process(json))
+    }
+
+    /// The working directory, absolute inside the container; it must exist.
+    pub fn cwd(mut self, cwd: impl Into<String>) -> Self {
+        self.overrides.cwd = Some(cwd.into());
+        self
+    }
+
+    /// A variable more, `NAME=value`; it replaces one of the same name.
+    pub fn env(mut self, variable: impl Into<String>) -> Self {
+        self.overrides.env.push(variable.into());
+        self
+    }
+
+    /// The user id, inside the container's user namespace.
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.overrides.uid = Some(uid);
+        self
+    }
+
+    /// The group id.
+    pub fn gid(mut self, gid: u32) -> Self {
+        self.overrides.gid = Some(gid);
+        self
+    }
+
+    /// A supplementary group more.
+    pub fn additional_gid(mut self, gid: u32) -> Self {
+        self.overrides.additional_gids.push(gid);
+        self
+    }
+
+    /// Capabilities more, in the bounding, effective and permitted sets.
+    pub fn capabilities(mut self, more: CapSet) -> Self {
+        self.overrides.capabilities |= more.0;
+        self
+    }
+
+    /// Whether the program can gain no privileges.
+    pub fn no_new_privileges(mut self, yes: bool) -> Self {
+        self.overrides.no_new_privileges = Some(yes);
+        self
+    }
+
+    /// The AppArmor profile.
+    pub fn apparmor_profile(mut self, profile: impl Into<String>) -> Self {
+        self.overrides.apparmor_profile = Some(profile.into());
+        self
+    }
+
+    /// The SELinux label.
+    pub fn selinux_label(mut self, label: impl Into<String>) -> Self {
+        self.overrides.selinux_label = Some(label.into());
+        self
+    }
+
+    /// The program's standard input; the caller's own unless set.
+    pub fn stdin(mut self, fd: OwnedFd) -> Self {
+        self.stdio[0] = Some(fd);
+        self
+    }
+
+    /// The program's standard output; the caller's own unless set.
+    pub fn stdout(mut self, fd: OwnedFd) -> Self {
+        self.stdio[1] = Some(fd);
+        self
+    }
+
+    /// The program's standard error; the caller's own unless set.
+    pub fn stderr(mut self, fd: OwnedFd) -> Self {
+        self.stdio[2] = Some(fd);
+        self
+    }
+
+    /// Gives the program a terminal of the container, and sends its master over this connected `AF_UNIX` stream socket
+    /// (`SCM_RIGHTS`).
+    pub fn console_socket(mut self, socket: OwnedFd) -> Self {
+        self.console_socket = Some(socket);
+        self
+    }
+
+    /// The terminal's size.
+    pub fn console_size(mut self, size: ConsoleSize) -> Self {
+        self.overrides.console_size = Some(size);
+        self
+    }
+
+    /// The terminal leaves newlines as they are written (no `ONLCR`, see `termios(3)`), for a caller that shows its output on
+    /// a terminal which maps them itself.
+    pub fn plain_newlines(mut self, yes: bool) -> Self {
+        self.plain_newlines = yes;
+        self
+    }
+
+    /// Passes the caller's file descriptors from 3 on to the program, `count` of them, after those of
+    /// [`listen_fds`](ExecBuilder::listen_fds).
+    pub fn preserve_fds(mut self, count: u32) -> Self {
+        self.choices.preserve_fds = count;
+        self
+    }
+
+    /// Passes `count` sockets, the caller's descriptors from 3 on, as `sd_listen_fds(3)` describes.
+    pub fn listen_fds(mut self, count: u32) -> Self {
+        self.choices.listen_fds = count;
+        self
+    }
+
+    /// Runs it in cgroups below the container's, which must exist.
+    pub fn cgroup(mut self, sub: SubCgroup) -> Self {
+        self.cgroup = Some(sub);
+        self
+    }
+
+    /// Does it in a paused container as well: the call returns only once the container is resumed.
+    pub fn ignore_paused(mut self, yes: bool) -> Self {
+        self.ignore_paused = yes;
+        self
+    }
+
+    /// Runs the program; returns when it has been executed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongStatus`] in a container that is stopped, paused, or still being created;
+    /// [`ErrorKind::ProgramNotFound`] and [`ErrorKind::ProgramNotExecutable`]; what cannot be honoured. Nothing runs then.
+    pub fn spawn(self) -> Result<ExecProcess> {
+        let entry = &self.container.entry;
+        let record = entry.record()?;
+        let now = entry.now(record.as_ref(), None)?;
+        let refuse = |text: &str| Err(Error::new(ErrorKind::WrongStatus, text));
+        let (record, first) = match (record, now.pidfd, now.status) {
+            (_, _, Status::Creating) => return refuse("cannot exec in a container that is being created"),
+            (_, _, Status::Paused) if !self.ignore_paused => {
+                return refuse("cannot exec in a paused container (use --ignore-paused to override)");
+            }
+            (Some(record), Some(first), _) => (record, first),
+            _ => return refuse("cannot exec in a stopped container"),
+        };
+        if entry.init()?.is_none() {
+            // Its root may not be in place: the program would be among the host's files.
+            return refuse("cannot exec in a container whose start was cut off");
+        }
+        let frozen = now.status == Status::Paused;
+        let child = self.enter(&record, now.pid, first.as_fd(), frozen).map_err(|error| {
+            // What failed by itself is the better answer; what the end of the container caused is not.
+            let caused = matches!(error.kind(), ErrorKind::Os | ErrorKind::Internal);
+            if caused && pidfd::ends_within(&first, 0) {
+                return error.context("cannot exec in a stopped container").with_kind(ErrorKind::WrongStatus);
+            }
+            error
+        })?;
+        Ok(ExecProcess { child })
+    }
+
+    fn enter(&self, record: &Record, pid: i32, first: BorrowedFd<'_>, frozen: bool) -> Result<Child> {
+        let plan = self.plan(record, pid)?;
+        let cgroup = match &self.cgroup {
+            Some(sub) => record.cgroup.below(sub)?,
+            None => record.cgroup.clone(),
+        };
+        if let (Some(_), Some(missing)) = (&self.cgroup, cgroup.first_missing()) {
+            let text = format!("cgroup {} does not exist", missing.display());
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        let preserved = duplicate_preserved(&plan.choices)?;
+        let io = Io {
+            stdio: self.stdio.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)),
+            console_socket: self.console_socket.as_ref().map(AsFd::as_fd),
+            plain_newlines: self.plain_newlines,
+            start: None,
+            preserved: preserved.iter().map(AsFd::as_fd).collect(),
+        };
+        let kinds = plan.namespaces.join.iter().fold(0, |kinds, join| kinds | join.kind.flag());
+        let follow = self.cgroup.is_none();
+        let target = Target { pidfd: first, pid, kinds, cgroup: &cgroup, follow, frozen };
+        launch::enter(&plan, &io, &target)?.go()
+    }
+
+    /// The plan of this program in the container as it was recorded.
+    fn plan(&self, record: &Record, pid: i32) -> Result<Plan> {
+        let spec = spec::parse(record.config.get().as_bytes())?;
+        let process = self.process(&spec)?;
+        match (process.terminal, &self.console_socket) {
+            (true, None) => {
+                return Err(
+                    Error::new(ErrorKind::InvalidArgument, "a terminal needs a console socket").at("process.terminal")
+                );
+            }
+            (false, Some(_)) => {
+                return Err(
+                    Error::new(ErrorKind::InvalidArgument, "a console socket needs a terminal").at("process.terminal")
+                );
+            }
+            _ => {}
+        }
+        let existing = Existing {
+            id: &record.id,
+            rootfs: &record.rootfs,
+            pid,
+            unprivileged: !nix::unistd::geteuid().is_root(),
+            same_user_namespace: spec.namespaces.user != Namespace::Host && is_in_our_user_namespace(pid)?,
+        };
+        let choices = Choices { no_new_keyring: record.no_new_keyring, ..self.choices.clone() };
+        plan::exec::lower(spec, process, &existing, choices)
+    }
+
+    fn process(&self, spec: &ValidSpec) -> Result<Process> {
+        let own = &spec.process;
+        let mut process = match &self.source {
+            Source::Args(args) => {
+                let terminal = self.console_socket.is_some();
+                Process { args: args.clone(), terminal, console_size: None, ..own.clone() }
+            }
+            Source::Process(json) => {
+                let given = spec::parse_process(json)?;
+                // What an engine leaves out is as in the container.
+                let rlimits = if given.rlimits.is_empty() { own.rlimits.clone() } else { given.rlimits.clone() };
+                Process {
+                    capabilities: given.capabilities.or(own.capabilities),
+                    rlimits,
+                    oom_score_adj: given.oom_score_adj.or(own.oom_score_adj),
+                    apparmor_profile: given.apparmor_profile.clone().or_else(|| own.apparmor_profile.clone()),
+                    selinux_label: given.selinux_label.clone().or_else(|| own.selinux_label.clone()),
+                    scheduler: given.scheduler.clone().or_else(|| own.scheduler.clone()),
+                    io_priority: given.io_priority.clone().or_else(|| own.io_priority.clone()),
+                    exec_cpu_affinity: given.exec_cpu_affinity.clone().or_else(|| own.exec_cpu_affinity.clone()),
+                    user: spec::User { umask: given.user.umask.or(own.user.umask), ..given.user.clone() },
+                    ..given
+                }
+            }
+        };
+        self.overrides.apply(&mut process);
+        process.env = without_repetitions(std::mem::take(&mut process.env));
+        process.check()?;
+        Ok(process)
+    }
+}
+
+impl Overrides {
+    fn apply(&self, process: &mut Process) {
+        let Overrides { cwd, env, uid, gid, additional_gids, capabilities, .. } = self;
+        if let Some(cwd) = cwd {
+            process.cwd.clone_from(cwd);
+        }
+        process.env.extend(env.iter().cloned());
+        process.user.uid = uid.unwrap_or(process.user.uid);
+        process.user.gid = gid.unwrap_or(process.user.gid);
+        process.user.additional_gids.extend(additional_gids);
+        if *capabilities != 0 {
+            let sets = process.capabilities.get_or_insert_default();
+            for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+                set.0 |= capabilities;
+            }
+        }
+        process.no_new_privileges = self.no_new_privileges.unwrap_or(process.no_new_privileges);
+        if let Some(profile) = &self.apparmor_profile {
+            process.apparmor_profile = Some(profile.clone());
+        }
+        if let Some(label) = &self.selinux_label {
+            process.selinux_label = Some(label.clone());
+        }
+        process.console_size = self.console_size.or(process.console_size).filter(|_| process.terminal);
+    }
+}
+
+/// Of variables of one name the last value counts, at the place of the first.
+fn without_repetitions(env: Vec<String>) -> Vec<String> {
+    let mut unique: Vec<String> = Vec::with_capacity(env.len());
+    let mut places = std::collections::HashMap::new();
+    for variable in env {
+        let name = variable.split('=').next().unwrap_or_default().to_owned();
+        match places.get(&name).and_then(|place: &usize| unique.get_mut(*place)) {
+            Some(earlier) => *earlier = variable,
+            None => {
+                places.insert(name, unique.len());
+                unique.push(variable);
+            }
+        }
+    }
+    unique
+}
+
+/// `setns(2)` refuses the user namespace that the caller is in.
+fn is_in_our_user_namespace(pid: i32) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let path = format!("/proc/{pid}/ns/user");
+    let its = std::fs::metadata(&path).map_err(|error| Error::os(format!("stat {path}"), error))?;
+    let ours = "/proc/self/ns/user";
+    let ours = std::fs::metadata(ours).map_err(|error| Error::os(format!("stat {ours}"), error))?;
+    Ok((its.dev(), its.ino()) == (ours.dev(), ours.ino()))
+}
+
+/// A program that was added to a container. It goes on when this is dropped; nobody reaps it then but its parent, which is
+/// the caller.
+#[derive(Debug)]
+pub struct ExecProcess {
+    child: Child,
+}
+
+impl ExecProcess {
+    /// Its pid in the caller's pid namespace.
+    pub fn pid(&self) -> i32 {
+        self.child.pid
+    }
+
+    /// A pidfd of it: readable once it has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.child.pidfd.as_fd()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Os`] with `ESRCH` when it has ended.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        pidfd::signal(&self.child.pidfd, signal).map_err(|errno| Error::os(format!("send signal {signal}"), errno))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Os`] with `ECHILD` when it was waited for already.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        match pidfd::wait(&self.child.pidfd).map_err(|errno| Error::os("wait for the program", errno))? {
+            pidfd::Ended::Exited(code) => Ok(ExitStatus::Exited(code)),
+            pidfd::Ended::Signaled(signal) => Ok(ExitStatus::Signaled(signal)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_variable_counts_at_the_place_of_the_first() {
+        let env = |list: &[&str]| list.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
+        let merged = without_repetitions(env(&["PATH=/bin", "A=1", "TERM=x", "A=2", "PATH=/sbin"]));
+        assert_eq!(merged, env(&["PATH=/sbin", "A=2", "TERM=x"]));
+    }
+}

@@ -1,0 +1,89 @@
+//! One more program in a container that is there: `exec`.
+//!
+//! The init starts outside, like that of a [forked](crate::plan::NamespacePlan::fork) start, and joins all namespaces of
+//! the container's first process by its pidfd at once, so that a pid that is used again cannot mislead it. Then it forks
+//! into the pid namespace, and goes on as a start does once its root is there. The launcher has moved it into the
+//! container's cgroups before it lets the program go.
+
+use super::wire::word;
+use super::{Hooked, Io, Launch, Session, orders, prepare_orders, send_orders, start_init};
+use crate::cgroup::Cgroup;
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::sys::clone::Child;
+use crate::sys::socket;
+use nix::errno::Errno;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The container to enter.
+pub(crate) struct Target<'a> {
+    /// Its first process.
+    pub(crate) pidfd: BorrowedFd<'a>,
+    /// The same, to look up where it is.
+    pub(crate) pid: i32,
+    /// The `CLONE_NEW*` flags of the namespaces to join.
+    pub(crate) kinds: u64,
+    /// The cgroups to join.
+    pub(crate) cgroup: &'a Cgroup,
+    /// If the container has handed the controllers of its cgroup on, so that no process can be in it, go where its first
+    /// process went.
+    pub(crate) follow: bool,
+    /// The cgroup is frozen: a child that is cloned into it would stop before it executes the init, and its caller with it.
+    pub(crate) frozen: bool,
+}
+
+/// Starts an init in the container and brings it into the cgroups.
+///
+/// # Errors
+/// The clone, a cgroup; the init's own first steps.
+pub(crate) fn enter<'a>(plan: &'a Plan, io: &Io<'_>, target: &Target<'_>) -> Result<Launch<'a, Hooked>> {
+    let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
+    let child = start_inside(plan, &inner, target)?;
+    drop(inner);
+    let in_cgroup = child.in_cgroup;
+    // Realtime scheduling takes a budget of the cgroup, and memory policies are relative to its nodes.
+    let cgroup_wait = !in_cgroup && (plan.process.scheduler.is_some() || plan.memory_policy.is_some());
+    let hand_offs = orders::HandOffs { cgroup_wait, limits_first: false, unprivileged: false };
+    let mut session = Session::new(plan, link, child);
+    let (bytes, fds) = prepare_orders(plan, io, &[], Some((target.pidfd, target.kinds)), None, &hand_offs)?;
+    let brought =
+        send_orders(&session.link, &bytes, fds.all()).and_then(|()| bring_in(&mut session, target, in_cgroup));
+    let brought = brought.and_then(|()| if cgroup_wait { session.say(word::CGROUP_JOINED) } else { Ok(()) });
+    match brought {
+        Ok(()) => Ok(Launch { session, state: PhantomData }),
+        Err(error) => Err(session.first_cause(error)),
+    }
+}
+
+fn bring_in(session: &mut Session<'_>, target: &Target<'_>, in_cgroup: bool) -> Result<()> {
+    if session.plan.namespaces.fork {
+        super::follow_fork(session)?;
+    }
+    if in_cgroup {
+        return Ok(());
+    }
+    match target.cgroup.join(session.pid()) {
+        Err(error) if target.follow && holds_no_processes(&error) => {
+            target.cgroup.where_process_is(target.pid)?.join(session.pid())
+        }
+        joined => joined,
+    }
+}
+
+/// Clones the init, on version 2 right into the cgroup.
+fn start_inside(plan: &Plan, inner: &OwnedFd, target: &Target<'_>) -> Result<Child> {
+    let into = if target.frozen { None } else { target.cgroup.clone_fd()? };
+    match start_init(plan, inner, into.as_ref().map(AsFd::as_fd)) {
+        Err(error) if into.is_some() && target.follow && holds_no_processes(&error) => {
+            let into = target.cgroup.where_process_is(target.pid)?.clone_fd()?;
+            start_init(plan, inner, into.as_ref().map(AsFd::as_fd))
+        }
+        started => started,
+    }
+}
+
+/// The rule of *no internal processes*, cgroup-v2.rst; or a domain that has become threaded.
+fn holds_no_processes(error: &Error) -> bool {
+    [Errno::EBUSY, Errno::EOPNOTSUPP].iter().any(|errno| error.errno() == Some(*errno as i32))
+}
