@@ -94,6 +94,36 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "a_hook_that_prints_a_megabyte_or_leaves_a_daemon_behind_does_not_hang_anything",
         "it waits until nobody has the hook's output open",
     ),
+    (
+        Runc,
+        "network_devices_move_with_their_addresses",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Runc,
+        "a_start_that_fails_gives_network_devices_back",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Runc,
+        "a_network_device_in_a_joined_namespace_stays_there",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Crun,
+        "network_devices_move_with_their_addresses",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Crun,
+        "a_start_that_fails_gives_network_devices_back",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Crun,
+        "a_network_device_in_a_joined_namespace_stays_there",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
     (Crun, "nothing_is_mounted_over_parts_of_proc", "it allows binds below /proc"),
     (Crun, "a link at /dev of the image", "it follows it, and makes its own links and devices outside of the image"),
     (Crun, "ids_that_would_leave_the_state_directory", "it accepts /a"),

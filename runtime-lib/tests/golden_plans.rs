@@ -159,6 +159,7 @@ fn hooks_limits_devices_and_choices() {
     config["process"]["scheduler"] = json!({"policy": "SCHED_RR", "priority": 3, "flags": ["SCHED_RESET_ON_FORK"]});
     config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 4});
     config["process"]["execCPUAffinity"] = json!({"initial": "0", "final": "0-1,3"});
+    config["linux"]["netDevices"] = json!({"eth1": {"name": "lan"}, "eth0": {}});
     config["linux"]["personality"] = json!({"domain": "LINUX32"});
     config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]});
     config["process"]["args"] = json!(["sh", "-c", "echo \"a b\"\necho c"]);

@@ -8,6 +8,7 @@ mod enter;
 pub(crate) mod hooks;
 mod idmap;
 mod listener;
+mod netdev;
 mod orders;
 mod report;
 mod undo;
@@ -73,6 +74,7 @@ struct Session<'a> {
     /// What the init's child has said before the init told of it.
     early: VecDeque<Report>,
     hook_output: Option<File>,
+    net_devices: Option<netdev::NetDevices>,
 }
 
 impl Drop for Session<'_> {
@@ -86,7 +88,7 @@ impl Drop for Session<'_> {
 
 impl<'a> Session<'a> {
     fn new(plan: &'a Plan, link: OwnedFd, child: Child) -> Session<'a> {
-        Session { plan, link, child: Some(child), early: VecDeque::new(), hook_output: None }
+        Session { plan, link, child: Some(child), early: VecDeque::new(), hook_output: None, net_devices: None }
     }
 
     fn pid(&self) -> i32 {
@@ -95,6 +97,9 @@ impl<'a> Session<'a> {
 
     /// The init is on its own from here.
     fn take_child(&mut self) -> Result<Child> {
+        if let Some(devices) = self.net_devices.take() {
+            devices.keep();
+        }
         self.child.take().ok_or_else(|| Error::new(ErrorKind::Internal, "the init is gone"))
     }
 
@@ -195,12 +200,14 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     let into = made.clone_fd()?;
     let new_cgroup = plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup);
     // Realtime scheduling takes a budget of the cgroup, and memory policies are relative to its nodes.
+    // Hooks and sysctls of the init may be about devices.
     let scheduled = plan.process.scheduler.is_some() || plan.memory_policy.is_some();
+    let limits_first = scheduled || !plan.net_devices.is_empty();
     // Hooks of the init must not run outside of the cgroups either, and what systemd makes is not there before.
     let needs_cgroup = new_cgroup || !plan.hooks.create_container.is_empty() || plan.cgroup.systemd.is_some();
     let mut hand_offs = orders::HandOffs {
-        cgroup_wait: scheduled || into.is_none() && needs_cgroup,
-        limits_first: scheduled,
+        cgroup_wait: limits_first || into.is_none() && needs_cgroup,
+        limits_first,
         unprivileged: !privileged,
     };
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
@@ -213,7 +220,7 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     let (bytes, fds) = prepare_orders(plan, io, &joined, None, hook_output.as_ref(), &hand_offs)?;
     send_orders(&session.link, &bytes, fds.all())?;
     session.hook_output = hook_output;
-    match bring_in(&mut session, made, join, &hand_offs, privileged) {
+    match bring_in(&mut session, made, join, &hand_offs, privileged, &joined) {
         Ok(()) => Ok(Launch { session, state: PhantomData }),
         Err(error) => Err(session.first_cause(error)),
     }
@@ -226,6 +233,7 @@ fn bring_in(
     join: bool,
     hand_offs: &orders::HandOffs,
     privileged: bool,
+    joined: &[OwnedFd],
 ) -> Result<()> {
     let plan = session.plan;
     let forks = plan.namespaces.forks();
@@ -246,6 +254,7 @@ fn bring_in(
     }
     if hand_offs.limits_first {
         made.apply(&plan.cgroup)?;
+        move_net_devices(session, joined)?;
         return session.say(word::CGROUP_JOINED);
     }
     if hand_offs.cgroup_wait {
@@ -253,6 +262,22 @@ fn bring_in(
     }
     // It must be done before anything of the container runs, and that is for us to allow.
     made.apply(&plan.cgroup)
+}
+
+/// Moves `linux.netDevices`, if there are any, to where the init is or will be.
+fn move_net_devices(session: &mut Session<'_>, joined: &[OwnedFd]) -> Result<()> {
+    let plan = session.plan;
+    if plan.net_devices.is_empty() {
+        return Ok(());
+    }
+    let place = plan.namespaces.join.iter().position(|join| join.kind == crate::spec::NamespaceKind::Network);
+    let namespace = match (place.and_then(|place| joined.get(place)), &session.child) {
+        (Some(namespace), _) => namespace.as_fd(),
+        (None, Some(child)) => child.pidfd.as_fd(),
+        (None, None) => return Err(Error::new(ErrorKind::Internal, "the init is gone")),
+    };
+    session.net_devices = Some(netdev::NetDevices::move_all(plan, namespace)?);
+    Ok(())
 }
 
 impl<S> Launch<'_, S> {

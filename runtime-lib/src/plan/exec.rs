@@ -55,6 +55,7 @@ pub(crate) fn lower(mut spec: ValidSpec, process: Process, existing: &Existing<'
         sysctl: BTreeMap::new(),
         security: security::lower(&spec, &choices)?,
         process: super::process(&spec, &choices),
+        net_devices: Vec::new(),
         personality: spec.personality.clone(),
         memory_policy: spec.memory_policy.clone(),
         hooks: Default::default(),

@@ -116,7 +116,9 @@ impl Plan {
         list(f, "read-only paths", &self.readonly_paths)?;
         list(f, "masked paths", &self.masked_paths)?;
         let sysctl: Vec<String> = self.sysctl.iter().map(|(path, value)| format!("{path} = {value}")).collect();
-        list(f, "sysctl", &sysctl)
+        list(f, "sysctl", &sysctl)?;
+        let devices = self.net_devices.iter().map(|device| format!("{} becomes {}", device.host_name, device.name));
+        list(f, "network devices", &devices.collect::<Vec<_>>())
     }
 
     fn privileges(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -21,7 +21,7 @@ pub use security::Security;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{Hooks, MemoryPolicy, Personality, Process, PropagationKind, ValidSpec};
+use crate::spec::{Hooks, MemoryPolicy, NetDevice, Personality, Process, PropagationKind, ValidSpec};
 use crate::{Bundle, ContainerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -67,6 +67,9 @@ pub struct Plan {
     pub sysctl: BTreeMap<String, String>,
     /// Capabilities and other privileges.
     pub security: Security,
+    /// `linux.netDevices`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub net_devices: Vec<NetDevice>,
     /// `linux.personality`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
@@ -152,6 +155,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         masked_paths: spec.masked_paths.clone(),
         sysctl: spec.sysctl.clone(),
         security: security::lower(spec, choices)?,
+        net_devices: spec.net_devices.clone(),
         personality: spec.personality.clone(),
         memory_policy: spec.memory_policy.clone(),
         process: process(spec, choices),

@@ -13,6 +13,7 @@ mod hooks;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
 mod read;
 mod resources;
@@ -28,6 +29,7 @@ pub use hooks::{Hook, Hooks};
 pub(crate) use mount_options::mount_options;
 pub use mounts::{Mount, MountAttrs, MountKind, Propagation, PropagationKind};
 pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset};
+pub use net_devices::NetDevice;
 pub use process::{ConsoleSize, Process, Rlimit, User};
 pub use scheduling::{CpuSet, ExecCpuAffinity, IoPriority, MemoryPolicy, Personality, Scheduler};
 
@@ -82,6 +84,8 @@ pub struct ValidSpec {
     pub mount_label: Option<String>,
     /// `linux.seccomp` as in the specification.
     pub seccomp: Option<oci_spec::runtime::LinuxSeccomp>,
+    /// `linux.netDevices`, by the name on the host.
+    pub net_devices: Vec<NetDevice>,
     /// `linux.personality`.
     pub personality: Option<Personality>,
     /// `linux.memoryPolicy`.
@@ -201,6 +205,7 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
         resources::validate(resources, faults);
     }
     let mount_label = process::label("linux.mountLabel", linux.mount_label().as_deref(), faults);
+    let net_devices = linux.net_devices().as_ref().map(|devices| net_devices::validate(devices, &namespaces, faults));
     let personality = linux.personality().as_ref().map(|personality| scheduling::personality(personality, faults));
     let memory_policy = linux.memory_policy().as_ref().map(|policy| scheduling::memory_policy(policy, faults));
     not_yet(&linux, faults);
@@ -225,6 +230,7 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
         resources: linux.resources_mut().take(),
         mount_label,
         seccomp: linux.seccomp_mut().take(),
+        net_devices: net_devices.unwrap_or_default(),
         personality,
         memory_policy,
         hooks,
@@ -341,5 +347,4 @@ fn restricted(location: &str, paths: Option<&[String]>, namespaces: &Namespaces,
 /// An empty list asks for nothing.
 fn not_yet(linux: &Linux, faults: &mut Faults) {
     faults.unsupported("linux.intelRdt", linux.intel_rdt().is_some());
-    faults.unsupported("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()));
 }

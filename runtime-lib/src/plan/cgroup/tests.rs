@@ -42,6 +42,7 @@ fn spec(path: Option<&str>, resources: Value) -> ValidSpec {
         cgroups_path: path.map(str::to_owned),
         resources: serde_json::from_value::<Option<LinuxResources>>(resources).unwrap(),
         mount_label: None,
+        net_devices: vec![],
         personality: None,
         memory_policy: None,
         seccomp: None,

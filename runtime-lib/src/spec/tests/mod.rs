@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod mounts;
+mod net_devices;
 mod reading;
 mod scheduling;
 
@@ -476,13 +477,7 @@ fn time_offsets() {
 
 #[test]
 fn what_is_not_implemented_is_refused_by_name() {
-    for (name, value, empty) in [("intelRdt", json!({}), None), ("netDevices", json!({"eth0": {}}), Some(json!({})))] {
-        let pointer = format!("/linux/{name}");
-        check(&[(&pointer, value)], &[&format!("linux.{name}: is not supported")]);
-        if let Some(empty) = empty {
-            check(&[(&pointer, empty)], &[]);
-        }
-    }
+    check(&[("/linux/intelRdt", json!({}))], &["linux.intelRdt: is not supported"]);
     // The sections of other platforms say nothing about a Linux container, whatever they hold.
     for platform in ["solaris", "windows", "vm", "zos", "freebsd", "something"] {
         for value in [json!({}), json!([1]), json!("x"), json!({"hypervisor": 5})] {

@@ -1,0 +1,137 @@
+//! `linux.netDevices`: veth devices of the machine move into containers.
+
+use corten_integration::{eventually, on_every_view, once};
+use serde_json::{Value, json};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A veth pair of the machine; taken away at the end, wherever its first end is.
+struct Veth {
+    name: String,
+    peer: String,
+}
+
+fn ip(args: &[&str]) -> String {
+    let output = Command::new("ip").args(args).output().unwrap();
+    assert!(output.status.success(), "ip {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn exists(name: &str) -> bool {
+    std::path::Path::new("/sys/class/net").join(name).exists()
+}
+
+impl Veth {
+    /// Up, with an address of version 4 and one of version 6, and an MTU of its own.
+    fn new() -> Veth {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let base = format!("ct{}.{number}", std::process::id());
+        let veth = Veth { name: format!("{base}a"), peer: format!("{base}b") };
+        ip(&["link", "add", &veth.name, "mtu", "1400", "type", "veth", "peer", "name", &veth.peer]);
+        ip(&["addr", "add", "198.51.100.7/32", "dev", &veth.name]);
+        ip(&["addr", "add", "2001:db8::7/128", "dev", &veth.name, "nodad"]);
+        ip(&["link", "set", &veth.name, "up"]);
+        veth
+    }
+
+    fn address(&self) -> String {
+        std::fs::read_to_string(format!("/sys/class/net/{}/address", self.name)).unwrap().trim().to_owned()
+    }
+
+    /// Whether it is on the machine, as it was made.
+    fn is_back(&self) -> bool {
+        exists(&self.name) && {
+            let shown = ip(&["addr", "show", "dev", &self.name]);
+            ["198.51.100.7/32", "2001:db8::7/128", "mtu 1400", ",UP"].iter().all(|part| shown.contains(part))
+        }
+    }
+}
+
+impl Drop for Veth {
+    fn drop(&mut self) {
+        // With one end the other goes as well; both may be gone with a container.
+        let _ = Command::new("ip").args(["link", "del", &self.peer]).stderr(Stdio::null()).status();
+    }
+}
+
+fn devices(veth: &Veth, name: &str) -> Value {
+    json!({ veth.name.as_str(): { "name": name } })
+}
+
+#[test]
+fn network_devices_move_with_their_addresses() {
+    on_every_view(|t| {
+        let veth = Veth::new();
+        let hardware = veth.address();
+        let show = format!("ip addr show dev {}", "lan0");
+        let bundle = t.bundle().set("/linux/netDevices", devices(&veth, "lan0")).sh(&show);
+        let shown = t.output_of(bundle);
+        for part in ["inet 198.51.100.7/32", "inet6 2001:db8::7/128", "mtu 1400", ",UP", &hardware] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(!exists(&veth.name), "it is the container's");
+        eventually("the device has ended with the container", || !exists(&veth.peer));
+        // Under its own name, in a user namespace, with create and start; a hook finds it there.
+        let veth = Veth::new();
+        let script = format!("ip link show dev {} | grep -q 'mtu 1400'", veth.name);
+        let hook =
+            json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]});
+        let bundle = t.bundle().user_namespace(100_000).set("/linux/netDevices", json!({ veth.name.as_str(): {} }));
+        let container = t.container(bundle.add("/hooks/createContainer", hook).args(&["sleep", "1000"]));
+        container.create();
+        assert!(!exists(&veth.name));
+        container.start();
+        let pid = container.pid().to_string();
+        let inside = Command::new("nsenter").args(["-t", &pid, "-n", "ip", "addr", "show", "dev", &veth.name]).output();
+        let inside = String::from_utf8(inside.unwrap().stdout).unwrap();
+        assert!(inside.contains("inet 198.51.100.7/32") && inside.contains(",UP"), "{inside}");
+        container.command("delete").option("--force").ok();
+    });
+}
+
+#[test]
+fn a_start_that_fails_gives_network_devices_back() {
+    on_every_view(|t| {
+        let veth = Veth::new();
+        let with = |name: &str| t.bundle().set("/linux/netDevices", devices(&veth, name)).args(&["true"]);
+        let hook = json!({"path": "/bin/false"});
+        let mut other = devices(&veth, "lan0");
+        other["corten-none"] = json!({"name": "z"});
+        for (what, bundle, names) in [
+            ("a program that is not there", with("lan0").args(&["not-there"]), "process.args[0]"),
+            ("a hook", with("lan0").add("/hooks/createRuntime", hook.clone()), "hooks.createRuntime[0]"),
+            ("a hook inside", with("lan0").add("/hooks/createContainer", hook), "hooks.createContainer[0]"),
+            ("a name that is taken", with("lo"), "has a device of that name"),
+            ("a device that is not there", with("").set("/linux/netDevices", other), "find network device corten-none"),
+        ] {
+            for verb in ["create", "run"] {
+                let output = t.container(bundle.clone()).command(verb).fails(1);
+                assert!(output.stderr().contains(names), "{what}: {output}");
+                assert!(veth.is_back(), "{what}: {}", ip(&["addr"]));
+                t.assert_nothing_left();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_network_device_in_a_joined_namespace_stays_there() {
+    once(|t| {
+        let veth = Veth::new();
+        let mut holder = Command::new("unshare").args(["-n", "sleep", "1000"]).spawn().unwrap();
+        let path = format!("/proc/{}/ns/net", holder.id());
+        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+        eventually("the namespace is there", || std::fs::read_link(&path).is_ok_and(|link| link != own));
+        let bundle = t.bundle().namespace("network", &path).set("/linux/netDevices", devices(&veth, "lan0"));
+        let shown = t.output_of(bundle.args(&["ip", "addr", "show", "dev", "lan0"]));
+        let after =
+            Command::new("nsenter").arg(format!("--net={path}")).args(["ip", "addr", "show", "dev", "lan0"]).output();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        assert!(shown.contains("198.51.100.7/32"), "{shown}");
+        let after = String::from_utf8(after.unwrap().stdout).unwrap();
+        assert!(after.contains("198.51.100.7/32"), "{after}");
+        eventually("the device has ended with the namespace", || !exists(&veth.peer));
+    });
+}
