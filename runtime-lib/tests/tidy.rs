@@ -49,19 +49,20 @@ fn faults(check: impl Fn(&Source) -> Vec<String>, path: &str, text: &str) -> usi
 }
 
 /// What the modules of the library may use of each other: imports point one way.
-const IMPORTS: [(&str, &[&str]); 14] = [
+const IMPORTS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("id", &["error"]),
     ("sys", &["error"]),
     ("spec", &["error"]),
     ("seccomp", &["error", "spec"]),
-    ("host", &["error"]),
+    ("host", &["error", "sys"]),
     ("bundle", &["error", "spec"]),
     ("plan", &["error", "id", "bundle", "spec", "host", "seccomp"]),
     ("cgroup", &["error", "id", "spec", "host", "plan", "sys"]),
     ("store", &["error", "id", "bundle", "spec", "host", "plan", "cgroup", "sys"]),
     ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "sys"]),
     ("console", &["error", "sys"]),
+    ("features", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "sys"]),
     ("check", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "launch", "sys"]),
     (
         "container",

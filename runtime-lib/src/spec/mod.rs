@@ -178,13 +178,10 @@ pub fn faults(text: &[u8]) -> Vec<Error> {
 fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
     version(&document.version, faults);
     let root = root(document.root.as_ref(), faults);
-    let process = match &document.process {
-        Some(process) => Some(process::validate(process, faults)),
-        None => {
-            faults.add("process", "process property must not be empty");
-            None
-        }
-    };
+    let process = document.process.as_ref().map(|process| process::validate(process, faults));
+    if process.is_none() {
+        faults.add("process", "process property must not be empty");
+    }
     let mut linux = document.linux.unwrap_or_else(empty_linux);
     let namespaces = Namespaces::validate(linux.namespaces().as_deref().unwrap_or_default(), faults);
     let (hostname, domainname) = (document.hostname.as_deref(), document.domainname.as_deref());
