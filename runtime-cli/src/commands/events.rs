@@ -20,7 +20,7 @@ pub(super) const VERB: Verb = Verb {
         command
             .arg(option("interval", "TIME", "time between statistics [default: 5s]").value_parser(duration))
             .arg(switch("stats", "print the statistics once"))
-            .arg(option("format", "FORMAT", "json, or with --stats prometheus (OpenMetrics text) [default: json]"))
+            .arg(option("format", "FORMAT", "with --stats: json or prometheus [default: json]"))
     },
     run,
 };
