@@ -110,7 +110,7 @@ fn every_word_of_the_schema_is_known() {
             let ids = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
             json!({"namespaces": [{"type": word}, {"type": if word == "mount" { "pid" } else { "mount" }}], "uidMappings": ids, "gidMappings": ids})
         }),
-        ("RootfsPropagation", &|word| json!({ "rootfsPropagation": word })),
+        ("RootfsPropagation", &|word| json!({"namespaces": [{"type": "mount"}], "rootfsPropagation": word})),
         ("SeccompAction", &|word| filter(word, arch, flag, op)),
         ("SeccompArch", &|word| filter(action, word, flag, op)),
         ("SeccompFlag", &|word| filter(action, arch, word, op)),

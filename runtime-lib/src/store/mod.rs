@@ -40,15 +40,24 @@ const FILE_LIMIT: u64 = 64 << 20;
 
 /// `/run/corten` for root, `$XDG_RUNTIME_DIR/corten` for others (`/run/user/UID/corten` without that variable: never a
 /// place that somebody else could make first, for a record tells what to run and whom to kill).
+///
+/// Root of a user namespace, as which rootless Podman calls a runtime, has no right to `/run` and takes the second as well;
+/// where `USER` says `root` it is a whole system in a container, with a `/run` of its own. runc decides in the same way.
 pub fn default_state_root() -> PathBuf {
     let euid = nix::unistd::geteuid();
-    if euid.is_root() {
-        return PathBuf::from("/run/corten");
+    let of_user = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    match of_user {
+        Some(dir) if !euid.is_root() || is_ordinary_user_as_root() => Path::new(&dir).join("corten"),
+        None if !euid.is_root() => PathBuf::from(format!("/run/user/{euid}/corten")),
+        _ => PathBuf::from("/run/corten"),
     }
-    match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
-        Some(dir) => Path::new(&dir).join("corten"),
-        None => PathBuf::from(format!("/run/user/{euid}/corten")),
-    }
+}
+
+/// Whether root of this process is an ordinary user of the machine.
+fn is_ordinary_user_as_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    !whole && !map.is_empty() && std::env::var_os("USER").is_none_or(|user| user != "root")
 }
 
 /// A container's directory.
