@@ -49,6 +49,8 @@ fn process_cases() -> Vec<Case> {
         case("/process/rlimits/0/soft", json!(-1), "process.rlimits[0].soft"),
         case("/process/consoleSize", json!({"height": -1, "width": 1}), "process.consoleSize.height"),
         case("/process/terminal", json!("yes"), "process.terminal"),
+        // Not there, or not loaded.
+        case("/process/apparmorProfile", json!("corten-none"), "process.apparmorProfile"),
         only_corten("/process/rlimits/1", json!({"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}), "process.rlimits[1]"),
     ]
 }

@@ -15,6 +15,7 @@ mod fault;
 mod hooks;
 mod identity;
 mod link;
+mod lsm;
 mod mounts;
 mod namespaces;
 mod path;

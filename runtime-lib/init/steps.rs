@@ -3,9 +3,9 @@
 use crate::fault::{During, Step};
 use crate::link::Link;
 use crate::path::{PathBuf, Root};
-use crate::sys::{self, open};
+use crate::sys::{self, Fd, open};
 use crate::wire::{Op, Orders, Phase, Report, Scheduling, word};
-use crate::{console, devices, hooks, identity, mounts, namespaces, program, rootfs, scheduling, sysctl};
+use crate::{console, devices, hooks, identity, lsm, mounts, namespaces, program, rootfs, scheduling, sysctl};
 use core::ffi::CStr;
 
 const PR_SET_DUMPABLE: usize = 4;
@@ -28,15 +28,21 @@ fn during<T>(phase: Phase, step: Step<T>) -> Result<T, Report> {
 fn start(link: &mut Link) -> Result<(), Report> {
     during(Phase::Begin, clean_up(link))?;
     let orders = &during(Phase::Orders, link.orders())?;
+    // In a container that is there a user namespace may have no right to a procfs: the host's, which is still in view.
+    let hosts = procfs_user(orders).filter(|_| orders.enter).map(|phase| during(phase, open_procfs())).transpose()?;
     enter_namespaces(orders, link)?;
+    // Before anything of the container is walked to, and while in a user namespace the host's procfs is in view.
+    let wanted = procfs_user(orders).filter(|_| !orders.enter);
+    let own = wanted.map(|phase| during(phase, sysctl::private_procfs())).transpose()?;
+    let procfs = hosts.or(own);
     if orders.enter {
         enter_root(orders, link)?;
     } else {
-        build_root(orders, link)?;
+        build_root(orders, link, procfs.as_ref())?;
         configure(orders)?;
     }
     let mut home = PathBuf::new();
-    make_program_ready(orders, link, &mut home)?;
+    make_program_ready(orders, link, procfs.as_ref(), &mut home)?;
     become_program(orders, link, &home)
 }
 
@@ -96,10 +102,23 @@ fn enter_namespaces(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> 
     during(Phase::Cgroup, namespaces::enter_cgroup(&orders.namespaces, link))
 }
 
-fn build_root(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
+fn open_procfs() -> Step<Fd> {
+    sys::openat(sys::AT_FDCWD, c"/proc", open::PATH | open::DIRECTORY).during(Op::OpenSource)
+}
+
+/// What is going to write through a procfs that the container cannot have changed, first.
+fn procfs_user(orders: &Orders<'_>) -> Option<Phase> {
+    match (orders.sysctl.is_empty(), orders.security.apparmor, orders.security.selinux) {
+        (false, _, _) => Some(Phase::Sysctl),
+        (true, Some(_), _) => Some(Phase::Apparmor),
+        (true, None, Some(_)) => Some(Phase::Selinux),
+        (true, None, None) => None,
+    }
+}
+
+fn build_root(orders: &Orders<'_>, link: &mut Link, procfs: Option<&Fd>) -> Result<(), Report> {
     // All sources outside the rootfs are opened before the root changes, all targets are walked from `root`.
     let root = during(Phase::Rootfs, rootfs::prepare(&orders.rootfs))?;
-    let procfs = during(Phase::Sysctl, sysctl::private_procfs(orders.sysctl))?;
     during(Phase::Mounts, mounts::mount_all(root, orders.mounts))?;
     // After the mounts: /dev is one of them.
     during(Phase::Devices, devices::make_all(root, orders))?;
@@ -113,7 +132,7 @@ fn build_root(orders: &Orders<'_>, link: &mut Link) -> Result<(), Report> {
     let state = &orders.hook_state;
     during(Phase::CreateContainerHooks, hooks::run(orders.create_container_hooks, state.creating, state, link))?;
     // Sysctls before the paths below /proc/sys become read-only would not matter: they go through a procfs of our own.
-    during(Phase::Sysctl, sysctl::write_all(procfs.as_ref(), orders.sysctl))?;
+    during(Phase::Sysctl, sysctl::write_all(procfs, orders.sysctl))?;
     // After the hooks, which may still change what is in the rootfs; while the host's /dev/null is in reach.
     during(Phase::ReadonlyPaths, mounts::make_readonly(root, orders.readonly_paths))?;
     if let Some(mut masks) = during(Phase::MaskedPaths, mounts::Masks::prepare(orders.masked_paths))? {
@@ -147,7 +166,12 @@ fn configure(orders: &Orders<'_>) -> Result<(), Report> {
     Ok(())
 }
 
-fn make_program_ready(orders: &Orders<'_>, link: &mut Link, home: &mut PathBuf) -> Result<(), Report> {
+fn make_program_ready(
+    orders: &Orders<'_>,
+    link: &mut Link,
+    procfs: Option<&Fd>,
+    home: &mut PathBuf,
+) -> Result<(), Report> {
     let (program, security) = (&orders.program, &orders.security);
     if program.find_home {
         during(Phase::Lookup, program::find_home(program.uid, home))?;
@@ -157,6 +181,13 @@ fn make_program_ready(orders: &Orders<'_>, link: &mut Link, home: &mut PathBuf) 
     // After all that opens files, before the right to raise limits is gone.
     during(Phase::Rlimits, identity::set_limits(orders.rlimits))?;
     schedule(&orders.scheduling)?;
+    // As root, and before no_new_privs and the filter: either could stand in the way.
+    if let Some(profile) = security.apparmor {
+        during(Phase::Apparmor, lsm::set_label(procfs, &lsm::APPARMOR, b"exec ", profile))?;
+    }
+    if let Some(label) = security.selinux {
+        during(Phase::Selinux, lsm::set_label(procfs, &lsm::SELINUX, b"", label))?;
+    }
     if security.no_new_privileges {
         during(Phase::NoNewPrivileges, identity::no_new_privileges())?;
     } else {

@@ -1,17 +1,14 @@
 //! `linux.sysctl`, through a procfs of our own: what the container has on /proc may be anything
-//! (CVE-2019-19921, CVE-2025-52881).
+//! (CVE-2019-19921, CVE-2025-52881). The labels of `lsm.rs` go through it as well.
 
 use crate::fault::{During, OfElement, Step};
 use crate::sys::{self, Fd, open, resolve};
 use crate::wire::{List, Op, Sysctl};
 
-/// A procfs that nobody else can see, or none if there is nothing to write. Made before the root changes: in a user
-/// namespace the kernel allows it only while the host's is in view.
-pub fn private_procfs(sysctl: List<'_, Sysctl<'_>>) -> Step<Option<Fd>> {
-    if sysctl.is_empty() {
-        return Ok(None);
-    }
-    sys::new_mount(c"proc", &[], 0).during(Op::OpenSource).map(Some)
+/// A procfs that nobody else can see. Made before the root changes: in a user namespace the kernel allows it only while
+/// the host's is in view.
+pub fn private_procfs() -> Step<Fd> {
+    sys::new_mount(c"proc", &[], 0).during(Op::OpenSource)
 }
 
 /// Writes every value.

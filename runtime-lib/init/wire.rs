@@ -74,6 +74,10 @@ wire_enum! {
         MemoryPolicy,
         /// `linux.personality`.
         Personality,
+        /// `process.apparmorProfile`.
+        Apparmor,
+        /// `process.selinuxLabel`.
+        Selinux,
         /// `process.noNewPrivileges`.
         NoNewPrivileges,
         /// `linux.seccomp`. Hand-off both ways, only with a listener: its number; the agent has it.
@@ -518,6 +522,10 @@ wire_struct! {
 wire_struct! {
     /// Privileges.
     Security<'a> {
+        /// `process.apparmorProfile`.
+        apparmor: Option<&'a CStr>,
+        /// `process.selinuxLabel`.
+        selinux: Option<&'a CStr>,
         /// `process.noNewPrivileges`.
         no_new_privileges: bool,
         /// `process.capabilities.bounding`.

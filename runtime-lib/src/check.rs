@@ -19,6 +19,7 @@ pub fn obstacles(plan: &Plan) -> Vec<Error> {
     let mut found = missing_features(&kernel_release());
     found.extend(user_namespace(plan).err());
     found.extend(rootfs(plan).err());
+    found.extend(security_modules(plan).err());
     found.extend(plan.namespaces.join.iter().filter_map(|join| launch::open_namespace(join).err()));
     found.extend(sources(plan));
     found.extend(controllers(plan));
@@ -37,6 +38,20 @@ pub(crate) fn user_namespace(plan: &Plan) -> Result<()> {
         return Ok(());
     }
     Err(Error::config("linux.namespaces", "rootless container requires user namespaces"))
+}
+
+/// Whether the security modules that labels are for are at work.
+pub(crate) fn security_modules(plan: &Plan) -> Result<()> {
+    let is_on = |file: &str| std::fs::read(file).is_ok_and(|text| text.starts_with(b"Y"));
+    if plan.process.apparmor_profile.is_some() && !is_on("/sys/module/apparmor/parameters/enabled") {
+        let message = "apparmor: config provided but apparmor not supported";
+        return Err(Error::config("process.apparmorProfile", message).with_kind(ErrorKind::Unsupported));
+    }
+    if plan.process.selinux_label.is_some() && !Path::new("/sys/fs/selinux/enforce").exists() {
+        let message = "selinux label is specified in config, but selinux is disabled or not supported";
+        return Err(Error::config("process.selinuxLabel", message).with_kind(ErrorKind::Unsupported));
+    }
+    Ok(())
 }
 
 /// Whether there is a root file system.

@@ -262,6 +262,7 @@ impl ContainerBuilder {
     fn check(&self, plan: &Plan) -> Result<()> {
         check::user_namespace(plan)?;
         check::rootfs(plan)?;
+        check::security_modules(plan)?;
         if plan.choices.systemd_cgroup {
             cgroup::systemd_must_run()?;
         }

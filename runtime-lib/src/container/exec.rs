@@ -276,7 +276,9 @@ impl<'a> ExecBuilder<'a> {
             same_user_namespace: spec.namespaces.user != Namespace::Host && is_in_our_user_namespace(pid)?,
         };
         let choices = Choices { no_new_keyring: record.no_new_keyring, ..self.choices.clone() };
-        plan::exec::lower(spec, process, &existing, choices)
+        let plan = plan::exec::lower(spec, process, &existing, choices)?;
+        crate::check::security_modules(&plan)?;
+        Ok(plan)
     }
 
     fn process(&self, spec: &ValidSpec) -> Result<Process> {

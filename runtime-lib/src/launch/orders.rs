@@ -123,7 +123,7 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
         masked_paths: lists.masked_paths.list(),
         rlimits: lists.rlimits.list(),
         scheduling: scheduling(plan, &lists),
-        security: security(plan, &filter),
+        security: security(plan, &text, &filter),
         program: program(plan, &lists, &text, places),
         start: wire::Start { fifo: places.fifo, report: places.report },
     };
@@ -140,6 +140,8 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
 struct Strings {
     oom_score_adj: Option<CString>,
     keyring: Option<CString>,
+    apparmor: Option<CString>,
+    selinux: Option<CString>,
     rootfs: CString,
     hostname: CString,
     domainname: CString,
@@ -154,6 +156,8 @@ impl Strings {
         Ok(Strings {
             oom_score_adj: plan.process.oom_score_adj.map(|score| c(&score.to_string())).transpose()?,
             keyring: plan.security.new_keyring.then(|| c(&format!("_ses.{}", id.id))).transpose()?,
+            apparmor: plan.process.apparmor_profile.as_deref().map(c).transpose()?,
+            selinux: plan.process.selinux_label.as_deref().map(c).transpose()?,
             rootfs: c(&plan.rootfs.path)?,
             hostname: c(id.hostname.as_deref().unwrap_or_default())?,
             domainname: c(id.domainname.as_deref().unwrap_or_default())?,
@@ -439,9 +443,11 @@ fn scheduling<'a>(plan: &Plan, lists: &'a Lists) -> wire::Scheduling<'a> {
     }
 }
 
-fn security<'a>(plan: &Plan, filter: &'a [u8]) -> wire::Security<'a> {
+fn security<'a>(plan: &Plan, text: &'a Strings, filter: &'a [u8]) -> wire::Security<'a> {
     let sets = &plan.security.capabilities;
     wire::Security {
+        apparmor: text.apparmor.as_deref(),
+        selinux: text.selinux.as_deref(),
         no_new_privileges: plan.security.no_new_privileges,
         bounding: sets.bounding.0,
         effective: sets.effective.0,

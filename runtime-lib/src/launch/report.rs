@@ -71,10 +71,7 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         },
         Phase::Fork => place("linux.namespaces", "fork into the new namespaces"),
         Phase::Mapped => place("linux.uidMappings", "become root of the user namespace"),
-        Phase::TimeOffsets if plan.namespaces.time_offsets.is_empty() => {
-            place("linux.namespaces", "enter a new time namespace")
-        }
-        Phase::TimeOffsets => place("linux.timeOffsets", "set the clocks of the time namespace"),
+        Phase::TimeOffsets => time(plan),
         Phase::Loopback => place("linux.namespaces", "bring the loopback device up"),
         Phase::Keyring => bare("join a new session keyring"),
         Phase::Cgroup => place("linux.namespaces", "enter a new cgroup namespace"),
@@ -110,6 +107,8 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::IoPriority => place("process.ioPriority", "set the I/O priority"),
         Phase::MemoryPolicy => place("linux.memoryPolicy", "set the memory policy"),
         Phase::Personality => place("linux.personality", "set the execution domain"),
+        Phase::Apparmor => apparmor(plan),
+        Phase::Selinux => place("process.selinuxLabel", "set the label of the program"),
         Phase::NoNewPrivileges => place("process.noNewPrivileges", "set no_new_privs"),
         Phase::Seccomp => seccomp(report.errno, plan),
         Phase::Capabilities => place("process.capabilities", "unable to apply caps"),
@@ -118,6 +117,18 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::Lookup | Phase::Exec => place("process.args[0]", "execute the program"),
         Phase::StartContainerHooks => place(format!("hooks.startContainer[{index}]"), "run hook"),
     }
+}
+
+fn time(plan: &Plan) -> Place {
+    if plan.namespaces.time_offsets.is_empty() {
+        return place("linux.namespaces", "enter a new time namespace");
+    }
+    place("linux.timeOffsets", "set the clocks of the time namespace")
+}
+
+fn apparmor(plan: &Plan) -> Place {
+    let profile = plan.process.apparmor_profile.as_deref().unwrap_or_default();
+    place("process.apparmorProfile", format!("unable to apply apparmor profile {profile:?}"))
 }
 
 fn device(index: usize, plan: &Plan) -> Place {
@@ -195,6 +206,7 @@ fn hint(report: &Report) -> Option<&'static str> {
         (Phase::Scheduler | Phase::IoPriority, _, libc::EPERM) => {
             Some("it takes CAP_SYS_NICE, and realtime policies a budget: linux.resources.cpu.realtimeRuntime")
         }
+        (Phase::Apparmor, Op::Write, libc::ENOENT) => Some("no such profile is loaded"),
         (Phase::Pivot, Op::Whole, libc::EINVAL) => Some("is the host's root a ramdisk? Then use --no-pivot"),
         _ => None,
     }

@@ -133,6 +133,11 @@ impl Plan {
         ] {
             writeln!(f, "  {name}: {}", Names(set))?;
         }
+        for (name, label) in
+            [("AppArmor profile", &self.process.apparmor_profile), ("SELinux label", &self.process.selinux_label)]
+        {
+            optional(f, name, label.as_deref())?;
+        }
         match &self.security.seccomp {
             Some(filter) => writeln!(f, "  seccomp: {} instructions, flags {:#x}", filter.program.len(), filter.flags)?,
             None => writeln!(f, "  seccomp: none")?,

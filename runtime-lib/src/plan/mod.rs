@@ -197,18 +197,9 @@ fn process(spec: &ValidSpec, choices: &Choices) -> Process {
 
 /// Elements that need a part of corten which is not there yet are refused rather than ignored.
 fn refuse_what_is_missing(spec: &ValidSpec) -> Result<()> {
-    let refuse = |location: &str, what: &str| {
-        Err(Error::config(location, format!("{what} is not supported by this version of corten"))
-            .with_kind(crate::ErrorKind::Unsupported))
-    };
-    if spec.process.apparmor_profile.as_deref().is_some_and(|profile| !profile.is_empty()) {
-        return refuse("process.apparmorProfile", "AppArmor");
+    if spec.mount_label.as_deref().is_none_or(str::is_empty) {
+        return Ok(());
     }
-    if spec.process.selinux_label.as_deref().is_some_and(|label| !label.is_empty()) {
-        return refuse("process.selinuxLabel", "SELinux");
-    }
-    if spec.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
-        return refuse("linux.mountLabel", "SELinux");
-    }
-    Ok(())
+    let message = "SELinux contexts of mounts are not supported by this version of corten";
+    Err(Error::config("linux.mountLabel", message).with_kind(crate::ErrorKind::Unsupported))
 }
