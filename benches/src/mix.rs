@@ -66,7 +66,7 @@ const DRAW: [Act; 12] = [
 ];
 
 /// Parts of the messages that a command may fail with when others work on the same container.
-const EXPLAINED: [&str; 16] = [
+const EXPLAINED: [&str; 18] = [
     "does not exist",
     "not running",
     "stopped",
@@ -83,6 +83,10 @@ const EXPLAINED: [&str; 16] = [
     "is being created",
     "not created",
     "gone",
+    // A kill or a forced delete undoes a pause,
+    "was thawed by somebody else",
+    // and ends a start.
+    "the init was killed by signal 9",
 ];
 
 /// Whether other commands on the same container explain this failure.

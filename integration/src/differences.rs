@@ -85,6 +85,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Runc, "execCPUAffinity", "it is older than this element and ignores it"),
     (Crun, "execCPUAffinity", "it is older than this element and ignores it"),
     (Runc, "umask of exec", "it takes no umask from --process"),
+    (Runc, "limits that exec leaves out", "its exec gives the limits of its caller, not of the container"),
     (Runc, "a user id beyond 32 bits", "it takes it modulo 2^32: 4294967296 is root"),
     (Runc, "socket activation of exec", "its exec does not look at LISTEN_FDS"),
     (Runc, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
