@@ -185,7 +185,8 @@ impl<'a> Session<'a> {
             Some(Ok(pidfd::Ended::Exited(code))) => format!("the init ended with code {code}"),
             Some(Err(_)) | None => "the init is gone".to_owned(),
         };
-        Error::new(ErrorKind::Internal, how).hint("out of memory in the container's cgroup ends it so, as does a forced delete")
+        Error::new(ErrorKind::Internal, how)
+            .hint("out of memory in the container's cgroup ends it so, as does a forced delete")
     }
 }
 
