@@ -115,13 +115,13 @@ impl<'a> ExecBuilder<'a> {
         self
     }
 
-    /// The AppArmor profile.
+    /// The AppArmor profile; an empty one for none.
     pub fn apparmor_profile(mut self, profile: impl Into<String>) -> Self {
         self.overrides.apparmor_profile = Some(profile.into());
         self
     }
 
-    /// The SELinux label.
+    /// The SELinux label; an empty one for none.
     pub fn selinux_label(mut self, label: impl Into<String>) -> Self {
         self.overrides.selinux_label = Some(label.into());
         self
@@ -331,10 +331,10 @@ impl Overrides {
         }
         process.no_new_privileges = self.no_new_privileges.unwrap_or(process.no_new_privileges);
         if let Some(profile) = &self.apparmor_profile {
-            process.apparmor_profile = Some(profile.clone());
+            process.apparmor_profile = Some(profile.clone()).filter(|profile| !profile.is_empty());
         }
         if let Some(label) = &self.selinux_label {
-            process.selinux_label = Some(label.clone());
+            process.selinux_label = Some(label.clone()).filter(|label| !label.is_empty());
         }
         process.console_size = self.console_size.or(process.console_size).filter(|_| process.terminal);
     }
