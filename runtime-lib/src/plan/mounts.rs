@@ -164,6 +164,17 @@ pub(super) fn lower(
     Ok((steps, readonly_dev))
 }
 
+/// Where the directory of the socket for `sd_notify(3)` is in the container, as with runc.
+pub(super) const NOTIFY: &str = "/run/notify";
+
+/// Its mount, after those of the configuration. The program may connect to the socket, not replace it.
+pub(super) fn notify(spec: &ValidSpec, source: String) -> MountStep {
+    let set = libc::MS_NOSUID | libc::MS_NOEXEC | libc::MS_NODEV | libc::MS_RDONLY;
+    let (attrs, recursive_attrs) = (MountAttrs { set, clear: 0 }, MountAttrs::default());
+    let action = MountAction::Bind { source, recursive: false, attrs, recursive_attrs, propagation: Vec::new() };
+    MountStep { index: spec.mounts.len(), target: NOTIFY.to_owned(), action }
+}
+
 /// `remount`: attributes change; the file system's own options cannot without the mount's superblock being ours.
 fn remount(mount: &Mount) -> Result<MountStep> {
     match &mount.kind {
