@@ -5,7 +5,7 @@
 
 use crate::host::{Hierarchy, Host, HostCgroups};
 use crate::plan::{self, Choices};
-use crate::seccomp::{Arch, Filter};
+use crate::seccomp::{Arch, Backend, Filter};
 use crate::{Bundle, ContainerId, spec};
 use serde_json::{Value, json};
 
@@ -20,9 +20,18 @@ pub fn features() -> Value {
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": mount_options(),
         "linux": linux(systemd),
-        "annotations": {"org.corten.version": env!("CARGO_PKG_VERSION")},
+        "annotations": annotations(),
         "potentiallyUnsafeConfigAnnotations": unsafe_annotations,
     })
+}
+
+/// As runc names the version of libseccomp, where that is what compiles the filters.
+fn annotations() -> Value {
+    let mut annotations = json!({"org.corten.version": env!("CARGO_PKG_VERSION")});
+    if let Some(version) = Backend::BUILT_IN.library_version() {
+        merge(&mut annotations, json!({"io.github.seccomp.libseccomp.version": version}));
+    }
+    annotations
 }
 
 fn linux(systemd: bool) -> Value {
