@@ -192,6 +192,43 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "a_new_size_of_the_callers_terminal_reaches_the_container",
         "it handles SIGWINCH only while it waits for input",
     ),
+    (Runc, "a_bind_has_the_mappings_of_the_mount", "it is older than id-mapped mounts (runc 1.2) and ignores them"),
+    (
+        Runc,
+        "what_is_written_through_the_mapping_has_the_owner_of_the_other_side",
+        "it is older than id-mapped mounts (runc 1.2) and ignores them",
+    ),
+    (
+        Runc,
+        "a_bind_has_the_mappings_of_the_containers_new_user_namespace",
+        "it is older than id-mapped mounts (runc 1.2) and ignores them",
+    ),
+    (
+        Runc,
+        "a_bind_has_the_mappings_of_a_user_namespace_that_is_joined",
+        "it is older than id-mapped mounts (runc 1.2) and ignores them",
+    ),
+    (
+        Runc,
+        "idmap_is_for_the_mount_and_ridmap_for_those_below_as_well",
+        "it is older than id-mapped mounts (runc 1.2) and ignores them",
+    ),
+    (
+        Runc,
+        "attributes_and_propagation_are_as_without_a_mapping",
+        "it is older than id-mapped mounts (runc 1.2) and ignores them",
+    ),
+    (Runc, "a_file_is_bound_with_its_ids_mapped", "it is older than id-mapped mounts (runc 1.2) and ignores them"),
+    (
+        Runc,
+        "what_cannot_be_mapped_is_an_error_that_names_the_mount_and_leaves_nothing",
+        "it is older than id-mapped mounts (runc 1.2) and ignores them",
+    ),
+    (Runc, "id-mapped mounts of new file systems", "it is older than id-mapped mounts (runc 1.2) and ignores them"),
+    (Crun, "id-mapped mounts of new file systems", "it has them for binds only"),
+    (Crun, "idmap_is_for_the_mount_and_ridmap_for_those_below_as_well", "with idmap, rbind is bind"),
+    (Crun, "attributes_and_propagation_are_as_without_a_mapping", "nosuid is lost, and mounts are private throughout"),
+    (Crun, "a_label_of_mounts_is_an_error_where_selinux_is_not_at_work", "it ignores the label then"),
 ];
 
 pub(crate) fn difference(runtime: Runtime, key: &str) -> Option<&'static str> {

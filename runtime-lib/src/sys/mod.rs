@@ -7,6 +7,7 @@ pub(crate) mod fdpass;
 pub(crate) mod kill;
 pub(crate) mod limit;
 pub(crate) mod memfd;
+pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod pidfd;
