@@ -64,7 +64,13 @@ inside() {
 	mount -t proc proc /proc
 	ip link set lo up
 	mount -t tmpfs -o mode=755 tmpfs /run
-	mkdir -p "$work/bin" "$work/log"
+	mkdir -p "$work/bin" "$work/log" "$work/program" "$work/users-home"
+	# Where engines keep things whatever their settings say. The runtime may be below.
+	cp "$runtime" "$work/program/$name"
+	runtime=$work/program/$name
+	export HOME=$work/users-home
+	mount -t tmpfs -o mode=755 tmpfs /var/lib
+	mount -t tmpfs -o mode=755 tmpfs /opt
 	# Some engines run whatever `runc` their PATH has.
 	ln -s "$runtime" "$work/bin/runc"
 	# crun does not work with controllers in the cgroup2 of a hybrid hierarchy.
@@ -89,19 +95,20 @@ rootfs() {
 	chmod 1777 "$1/tmp"
 }
 
-# image_archive FILE: docker.io/library/busybox:test as `docker load`, `ctr image import` and `podman load` read it.
+# image_archive FILE [NAME:TAG COMMAND]: docker.io/library/busybox:test, or that one with that command, as `docker load`, `ctr image
+# import` and `podman load` read it.
 image_archive() {
 	local d=$work/image layer
 	mkdir -p "$d/layer"
-	rootfs "$d/rootfs"
+	[ -d "$d/rootfs" ] || rootfs "$d/rootfs"
 	tar -C "$d/rootfs" --owner 0 --group 0 -cf "$d/layer/layer.tar" .
 	layer=$(sha256sum "$d/layer/layer.tar" | cut -d' ' -f1)
 	cat >"$d/config.json" <<-E
 		{"architecture": "$(dpkg --print-architecture)", "os": "linux", "created": "2020-01-01T00:00:00Z",
-		 "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]}, "history": [{"created": "2020-01-01T00:00:00Z"}],
+		 "config": {"Env": ["PATH=/bin"], "Cmd": ${3:-[\"sh\"]}}, "history": [{"created": "2020-01-01T00:00:00Z"}],
 		 "rootfs": {"type": "layers", "diff_ids": ["sha256:$layer"]}}
 	E
-	echo '[{"Config": "config.json", "RepoTags": ["docker.io/library/busybox:test"], "Layers": ["layer/layer.tar"]}]' >"$d/manifest.json"
+	echo '[{"Config": "config.json", "RepoTags": ["docker.io/library/'"${2:-busybox:test}"'"], "Layers": ["layer/layer.tar"]}]' >"$d/manifest.json"
 	tar -C "$d" -cf "$1" manifest.json config.json layer/layer.tar
 }
 
