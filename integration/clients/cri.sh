@@ -274,7 +274,7 @@ scenario_execs_at_once() {
 }
 
 scenario_stats() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	local pod id
 	pod=$(pod stats)
 	id=$(started "$pod" box sh -c 'head -c 10000000 /dev/zero | tail; touch /tmp/done; exec sleep 1000')
@@ -307,7 +307,7 @@ scenario_stop() {
 }
 
 scenario_limits() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	local pod id
 	pod=$(pod limits)
 	id=$(resources='memory_limit_in_bytes: 67108864 cpu_period: 100000 cpu_quota: 50000 cpu_shares: 512 cpuset_cpus: "0" oom_score_adj: 500' \
@@ -323,7 +323,7 @@ scenario_limits() {
 }
 
 scenario_oom() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	local pod id
 	pod=$(pod oom)
 	# The word of the kernel comes through the shim: let a child be the victim, and time pass.

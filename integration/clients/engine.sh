@@ -2,6 +2,8 @@
 #
 #   RUNTIME=corten|runc|crun|PATH  integration/clients/ENGINE.sh [quick | SCENARIO…]
 #
+# VIEW=v2 shows the engine only version 2 of the cgroups, with whatever controllers the machine has there; v1 only version 1.
+#
 # A scenario is a function `scenario_NAME` of the script, run in a shell of its own with -e: it fails with its first command that fails,
 # and is over after SCENARIO_LIMIT seconds. QUICK names the selection for a gate.
 # shellcheck shell=bash
@@ -39,7 +41,7 @@ isolate() {
 	trap clean EXIT
 	# unshare blocks SIGTERM while it waits.
 	trap 'kill -KILL "$unshare" 2>/dev/null || true' TERM INT HUP
-	unshare --mount --net --pid --fork --kill-child --propagation private "$0" "$@" &
+	setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child --propagation private "$0" "$@" &
 	unshare=$!
 	wait "$unshare" || code=$?
 	exit "$code"
@@ -73,11 +75,27 @@ inside() {
 	mount -t tmpfs -o mode=755 tmpfs /opt
 	# Some engines run whatever `runc` their PATH has.
 	ln -s "$runtime" "$work/bin/runc"
-	# crun does not work with controllers in the cgroup2 of a hybrid hierarchy.
-	if [ "$name" = crun ] && [ -n "$(cat /sys/fs/cgroup/unified/cgroup.controllers 2>/dev/null)" ]; then
-		umount /sys/fs/cgroup/unified
-		mount -t tmpfs tmpfs /sys/fs/cgroup/unified
-	fi
+	case ${VIEW-} in
+	'')
+		# crun does not work with controllers in the cgroup2 of a hybrid hierarchy.
+		[ "$name" != crun ] || [ -z "$(cat /sys/fs/cgroup/unified/cgroup.controllers 2>/dev/null)" ] || view_v1
+		;;
+	v1 | v2) "view_$VIEW" ;;
+	*)
+		echo "VIEW=$VIEW: neither v1 nor v2" >&2
+		exit 2
+		;;
+	esac
+}
+
+view_v1() {
+	umount /sys/fs/cgroup/unified
+	mount -t tmpfs tmpfs /sys/fs/cgroup/unified
+}
+
+view_v2() {
+	umount -R /sys/fs/cgroup
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
 }
 
 # rootfs DIRECTORY: the machine's static busybox as a root file system.
@@ -213,6 +231,9 @@ skip() {
 	echo "$*"
 	exit 77
 }
+
+controllers() { [ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers; }
+needs_controllers() { controllers || skip 'the cgroups have no controllers here'; }
 
 may_do() {
 	local effective
