@@ -13,6 +13,12 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "delete --force removes a shared-pid cgroup on v2",
         "it freezes, kills, and then gives up on EBUSY from rmdir while the processes end; it exits with 0 all the same",
     ),
+    (
+        Runc,
+        "a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone",
+        "it warns and says that 1.2 will refuse, which it does",
+    ),
+    (Crun, "a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone", "it uses it"),
     (Runc, "features of 1.3", "it is older than the elements of 1.3"),
     (Runc, "the mount option defaults", "it claims it and passes it on to the file system, which does not know it"),
     (
