@@ -34,18 +34,47 @@ pub(crate) const PLACES: &[(&str, &str, &str)] = &[
         "on a directory of the image runc 1.1 gives a tmpfs that directory's mode, whatever its own option says",
     ),
     ("files./sys/fs/cgroup/devices/devices.list", "\"/dev/full\"", REPLACED),
-    ("files./sys/fs/cgroup/devices/devices.list", "\"/dev/null\"", REPLACED),
+    (
+        "mounts.*(no. 2).options",
+        "\"readonlyPaths\":[\"/\"",
+        "read-only paths of corten are read-only with all that is mounted below them",
+    ),
+    (
+        "mounts.*.options",
+        "\"source\":\"none\",\"type\":\"cgroup\"",
+        "corten binds a hierarchy with nosuid, nodev and noexec, asked or not",
+    ),
 ];
 
 /// Configurations that one of them refuses: who does, a part of its message, and why the other does not.
 pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
-    (
-        "runc",
-        "error reopening /dev/null inside container",
-        "it opens its standard streams again on a /dev/null that is another device",
-    ),
     ("runc", "uids and gids must be in range 0-2147483647", "the kernel takes ids up to 4294967294"),
     ("runc", "seccomp flags are not yet supported by runc", "1.1.5 is older than their support (1.2)"),
+    (
+        "runc",
+        "mount /data//x/../y, flags",
+        "it makes a tmpfs read-only under its name as written, which has parts that do not exist",
+    ),
+    (
+        "runc",
+        "error closing exec fds: open /proc/self/fd",
+        "it needs the container's /proc for its own work, which maskedPaths hide here",
+    ),
+    (
+        "runc",
+        "data: defaults: invalid argument",
+        "it says that it knows the option, and passes it on to the file system",
+    ),
+    (
+        "corten",
+        "has a letter other than r, w and m",
+        "an access is made of these letters; of a rule for all devices runc does not look at it",
+    ),
+    (
+        "corten",
+        "hooks.poststop[0].path: \"relative\" is not an absolute path",
+        "the specification demands an absolute path; runc finds out when the container is deleted, and warns",
+    ),
     ("corten", "is given twice", "rlimits: the specification demands an error; runc takes the last"),
     (
         "corten",
