@@ -86,6 +86,11 @@ loop COUNT="1000": build
     done
     echo "{{COUNT}} runs"
 
+# random configurations given to corten and to runc: both accept or both refuse, and the inside is the same; SEED=n replays (root)
+differential CASES="2000":
+    cargo build --workspace
+    CASES={{CASES}} cargo test --package corten-integration --test differential -- --nocapture
+
 # licences, bans, sources of the dependencies, and advisories where their database can be fetched (cargo install cargo-deny)
 deny *CHECKS="licenses bans sources":
     cargo deny check {{CHECKS}}

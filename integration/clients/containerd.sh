@@ -145,13 +145,13 @@ scenario_pause() {
 }
 
 scenario_metrics() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	start --memory-limit 67108864 $image box sleep 1000
 	like '*67108864*' "$(ctr task metrics --format json box)"
 }
 
 scenario_limits() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	start --memory-limit 67108864 --cpus 0.5 --cpu-shares 512 $image box sleep 1000
 	says 67108864 group_file box memory memory.limit_in_bytes memory.max
 	says 50000 group_file box cpu cpu.cfs_quota_us cpu.max
@@ -184,7 +184,7 @@ scenario_events() {
 }
 
 scenario_oom() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	timeout 90 /usr/bin/ctr -a $address -n "$group" events >"$work/oom" 2>&1 &
 	local events=$!
 	eventually sh -c "timeout 30 /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native $image first true && grep -q '/tasks/exit' $work/oom"

@@ -138,7 +138,7 @@ scenario_execs_at_once() {
 }
 
 scenario_limits_inside() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	says 67108864 run --memory 64m $image sh -c "$(limit memory/memory.limit_in_bytes memory.max)"
 	says 50 run --pids-limit 50 $image sh -c "$(limit pids/pids.max pids.max)"
 	says 50000 run --cpus 0.5 $image sh -c "$(limit cpu/cpu.cfs_quota_us cpu.max)"
@@ -148,6 +148,7 @@ scenario_limits_inside() {
 }
 
 scenario_oom() {
+	needs_controllers
 	docker run -d --name victim --network none --memory 32m --memory-swap 32m $image sh -c 'tail /dev/zero; sleep 1000' >/dev/null
 	eventually oom_was_told
 	# It is in the state from the end on.
@@ -160,6 +161,7 @@ oom_was_told() {
 }
 
 scenario_update() {
+	needs_controllers
 	docker run -d --name box --network none --memory 64m --memory-swap 64m $image sleep 1000 >/dev/null
 	docker update --memory 128m --memory-swap 128m --cpus 0.5 --pids-limit 33 box >/dev/null
 	says 134217728 docker exec box sh -c "$(limit memory/memory.limit_in_bytes memory.max)"
@@ -212,6 +214,7 @@ scenario_restart_policy() {
 }
 
 scenario_stats() {
+	needs_controllers
 	docker run -d --name box --network none --memory 64m $image sleep 1000 >/dev/null
 	like '1 */ 64MiB' "$(docker stats --no-stream --format '{{.PIDs}} {{.MemUsage}}' box)"
 }

@@ -17,10 +17,7 @@ if [ -x /usr/bin/crun ]; then
 	names+=(crun)
 	program[crun]=/usr/bin/crun
 	# It does not work with controllers in the cgroup2 of a hybrid hierarchy. So for all.
-	if [ -n "$(cat /sys/fs/cgroup/unified/cgroup.controllers 2>/dev/null)" ]; then
-		umount /sys/fs/cgroup/unified
-		mount -t tmpfs tmpfs /sys/fs/cgroup/unified
-	fi
+	[ -z "$(cat /sys/fs/cgroup/unified/cgroup.controllers 2>/dev/null)" ] || view_v1
 fi
 
 with_ctr() { /usr/bin/ctr -a /run/docker/containerd/containerd.sock -n "$group" run --rm --runc-binary "${program[$1]}" --rootfs "$work/image/rootfs" "$2" /bin/true; }

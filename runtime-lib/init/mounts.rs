@@ -6,6 +6,7 @@
 
 use crate::copyup;
 use crate::fault::{During, Fault, OfElement, Step};
+use crate::link::Link;
 use crate::path::{Missing, PathBuf, Root};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, RawFd, open};
 use crate::wire::{List, Mount, MountOp, Op};
@@ -23,13 +24,14 @@ const ATTR_NOEXEC: u64 = 8;
 const FLAGS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | 0x20_0000;
 
 /// Carries out every step for `mounts`.
-pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>) -> Step {
+pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>, link: &Link) -> Step {
     for (place, mount) in mounts.iter().enumerate() {
         match mount.op {
             MountOp::Filesystem => filesystem(root, &mount),
-            MountOp::Bind => bind(root, &mount),
+            MountOp::Bind => bind(root, &mount, link),
             MountOp::Symlink => symlink(root, &mount),
             MountOp::Remount => remount(root, &mount),
+            MountOp::Reconfigure => reconfigure(root, &mount),
         }
         .of(place)?;
     }
@@ -62,6 +64,10 @@ fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
     if mount.recursive_set | mount.recursive_clear != 0 {
         let made = reopen(root, mount)?;
         sys::set_attributes(made.0, mount.recursive_set, mount.recursive_clear, 0, true).during(Op::SetAttributes)?;
+    }
+    if let Some(label) = mount.label {
+        sys::fchdir(reopen(root, mount)?.0).during(Op::Label)?;
+        sys::set_xattr(c".", c"security.selinux", label).during(Op::Label)?;
     }
     if !mount.propagation.is_empty() {
         propagate(reopen(root, mount)?.0, mount)?;
@@ -114,8 +120,11 @@ fn push_mode(data: &mut PathBuf, mode: u16, more: bool) -> sys::Result {
     if more { data.push(b",") } else { Ok(()) }
 }
 
-fn bind(root: Root, mount: &Mount<'_>) -> Step {
-    let tree = sys::clone_tree(AT_FDCWD, mount.source, mount.recursive).during(Op::OpenSource)?;
+fn bind(root: Root, mount: &Mount<'_>, link: &Link) -> Step {
+    let tree = match mount.tree {
+        Some(made) => Fd(link.fd(made)?),
+        None => sys::clone_tree(AT_FDCWD, mount.source, mount.recursive).during(Op::OpenSource)?,
+    };
     if mount.target == c"/proc" && !sys::is_in_procfs(tree.0).during(Op::OpenSource)? {
         // Something else would answer for the kernel there (CVE-2019-16884).
         return Err(Fault::new(Op::CheckSource, Errno::EINVAL));
@@ -124,9 +133,22 @@ fn bind(root: Root, mount: &Mount<'_>) -> Step {
     let missing = if kind == S_IFDIR { Missing::Directory } else { Missing::File };
     let target = root.ensure(mount.target, missing)?;
     refuse_in_proc(&target, mount)?;
+    if mount.keep_mode || mount.copy_up {
+        fill(&tree, &target, mount)?;
+    }
     set_attributes(tree.0, mount)?;
     sys::attach(tree.0, target.0).during(Op::Attach)?;
     propagate(tree.0, mount)
+}
+
+/// A new tmpfs of the launcher's, before it is attached.
+fn fill(tree: &Fd, target: &Fd, mount: &Mount<'_>) -> Step {
+    if mount.keep_mode {
+        let mode = sys::stat(target.0).during(Op::OpenTarget)?.mode;
+        let directory = sys::openat(tree.0, c".", open::RDONLY | open::DIRECTORY).during(Op::Mount)?;
+        sys::fchmod(directory.0, u32::from(mode) & 0o7777).during(Op::Mount)?;
+    }
+    if mount.copy_up { copyup::copy_up(target.0, tree.0).during(Op::CopyUp) } else { Ok(()) }
 }
 
 fn set_attributes(tree: RawFd, mount: &Mount<'_>) -> Step {
@@ -161,6 +183,16 @@ fn symlink(root: Root, mount: &Mount<'_>) -> Step {
 fn remount(root: Root, mount: &Mount<'_>) -> Step {
     let made = reopen(root, mount)?;
     set_attributes(made.0, mount)
+}
+
+/// `mount(2)` with `MS_REMOUNT`: flags and options of the file system, and all attributes of the mount, as they are said.
+fn reconfigure(root: Root, mount: &Mount<'_>) -> Step {
+    let made = reopen(root, mount)?;
+    sys::fchdir(made.0).during(Op::OpenTarget)?;
+    let data = if mount.data.is_empty() { None } else { Some(mount.data) };
+    sys::mount(None, c".", None, mount.flags, data).during(Op::Mount)?;
+    set_attributes(made.0, mount)?;
+    propagate(made.0, mount)
 }
 
 /// `linux.readonlyPaths`: what exists becomes a read-only mount of itself.

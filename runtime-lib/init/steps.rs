@@ -119,7 +119,7 @@ fn procfs_user(orders: &Orders<'_>) -> Option<Phase> {
 fn build_root(orders: &Orders<'_>, link: &mut Link, procfs: Option<&Fd>) -> Result<(), Report> {
     // All sources outside the rootfs are opened before the root changes, all targets are walked from `root`.
     let root = during(Phase::Rootfs, rootfs::prepare(&orders.rootfs))?;
-    during(Phase::Mounts, mounts::mount_all(root, orders.mounts))?;
+    during(Phase::Mounts, mounts::mount_all(root, orders.mounts, link))?;
     // After the mounts: /dev is one of them.
     during(Phase::Devices, devices::make_all(root, orders))?;
     if orders.runtime_hooks {

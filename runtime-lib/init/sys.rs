@@ -230,6 +230,11 @@ pub fn executable(path: &CStr) -> Result {
     }
 }
 
+/// `setxattr(2)` of text.
+pub fn set_xattr(path: &CStr, name: &CStr, value: &CStr) -> Result {
+    call!(SETXATTR, text(path), text(name), text(value), value.to_bytes().len(), 0).map(drop)
+}
+
 /// `fchmod(2)`.
 pub fn fchmod(file: RawFd, mode: u32) -> Result {
     call!(FCHMOD, fd(file), mode as usize).map(drop)

@@ -283,9 +283,11 @@ fn acquire(plan: &mut Plan, entry: &Entry, bundle: &Bundle) -> Result<(Record, M
     entry.write_record(&record)?;
     let made = record.cgroup.make(&plan.cgroup)?;
     if made.cgroup() != &record.cgroup {
-        // No right to make any, and none asked for.
         record.cgroup = made.cgroup().clone();
         entry.write_record(&record)?;
+    }
+    if made.cgroup().paths() != &plan.cgroup.paths {
+        // No right to make any, and none asked for.
         plan.stay_in_own_cgroup();
     }
     Ok((record, made))

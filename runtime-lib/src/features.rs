@@ -37,6 +37,9 @@ fn annotations() -> Value {
 fn linux(systemd: bool) -> Value {
     let linux = |element: &str, value: Value| plans(json!({"linux": {element: value}}), false);
     let rdma = json!({"rdma": {"mlx5_0": {"hcaHandles": 1}}});
+    // Devices can only move to a network namespace of the container.
+    let net_devices =
+        json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "network"}], "netDevices": {"eth0": {}}}});
     json!({
         "namespaces": namespaces(),
         "capabilities": capabilities(),
@@ -48,7 +51,7 @@ fn linux(systemd: bool) -> Value {
         "selinux": {"enabled": plans(json!({"process": {"selinuxLabel": "a:b:c:s0"}}), false)},
         "intelRdt": {"enabled": linux("intelRdt", json!({"closID": "a", "l3CacheSchema": "L3:0=f"}))},
         "mountExtensions": {"idmap": {"enabled": id_maps()}},
-        "netDevices": {"enabled": linux("netDevices", json!({"eth0": {}}))},
+        "netDevices": {"enabled": plans(net_devices, false)},
     })
 }
 

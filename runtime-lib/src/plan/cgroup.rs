@@ -15,7 +15,7 @@ mod v2;
 pub use change::{Change, lower_change};
 pub use devices::{Access, DevicePolicy, DeviceRule, DeviceType};
 pub use paths::{CgroupDirectory, CgroupMount, CgroupPaths};
-pub use systemd::{SystemdScope, Value, properties_of};
+pub use systemd::{SystemdScope, Value, device_properties, properties_of};
 
 use crate::error::{Error, Result};
 use crate::host::HostCgroups;
@@ -127,7 +127,7 @@ pub fn lower(spec: &ValidSpec, host: &HostCgroups, id: &ContainerId, choice: Dri
 ///
 /// # Errors
 /// Those of [`lower`]; `linux.cgroupsPath` or an annotation means no unit;
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless the host has version 2 only.
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a user's manager unless the host has version 2 only.
 pub fn lower_systemd(
     spec: &ValidSpec,
     host: &HostCgroups,

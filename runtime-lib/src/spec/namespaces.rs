@@ -140,6 +140,11 @@ pub(super) fn id_maps(location: &str, mappings: &[LinuxIdMapping], faults: &mut 
         faults.add(location, format!("user namespace enabled, but no {ids} mappings found"));
         return Vec::new();
     }
+    extents(location, mappings, faults)
+}
+
+/// Checks the extents of any mapping.
+pub(super) fn extents(location: &str, mappings: &[LinuxIdMapping], faults: &mut Faults) -> Vec<IdMap> {
     if mappings.len() > MOST_EXTENTS {
         faults.add(location, format!("{} mappings, the kernel takes at most {MOST_EXTENTS}", mappings.len()));
         return Vec::new();

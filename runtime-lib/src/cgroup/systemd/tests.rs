@@ -138,7 +138,7 @@ fn plan(scope: &Scope) -> SystemdScope {
 }
 
 fn start(scope: &Scope) -> Result<()> {
-    scope.start(&plan(scope), vec![("TasksMax".to_owned(), Value::U64(5))], 1)
+    scope.start(&plan(scope), false, vec![("TasksMax".to_owned(), Value::U64(5))], 1)
 }
 
 #[test]

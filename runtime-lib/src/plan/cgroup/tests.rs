@@ -141,11 +141,10 @@ fn mounts_show_each_hierarchy_of_the_host() {
 }
 
 #[test]
-fn systemd_needs_version_2_alone() {
+fn systemd_has_the_limits_as_properties() {
     let id = ContainerId::new("web").unwrap();
-    let error = lower(&spec(None, Value::Null), &v1(), &id, Driver::Systemd).unwrap_err();
-    assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
-    assert!(error.to_string().contains("cgroup version 2 only"), "{error}");
+    let plan = lower(&spec(None, json!({"pids": {"limit": 7}})), &v1(), &id, Driver::Systemd).unwrap();
+    assert_eq!(properties_of(&plan.writes), [("TasksMax".to_owned(), super::Value::U64(7))]);
     let plan = lower(&spec(None, json!({"pids": {"limit": 7}})), &v2(), &id, Driver::Systemd).unwrap();
     assert_eq!(plan.systemd.unwrap().unit, "corten-web.scope");
     assert_eq!(properties_of(&plan.writes), [("TasksMax".to_owned(), super::Value::U64(7))]);
