@@ -26,6 +26,10 @@ integration RUNTIME="corten" *ARGS:
 vm *ARGS:
     integration/vm/run {{ARGS}}
 
+# takes the defences of docs/SECURITY.md out, one by one, and demands that their tests fail (root)
+weakened *NAMES:
+    integration/weakened/run {{NAMES}}
+
 # clippy with warnings as errors
 lint:
     cargo clippy --workspace --all-targets -- -D warnings

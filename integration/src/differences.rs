@@ -239,6 +239,20 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "idmap_is_for_the_mount_and_ridmap_for_those_below_as_well", "with idmap, rbind is bind"),
     (Crun, "attributes_and_propagation_are_as_without_a_mapping", "nosuid is lost, and mounts are private throughout"),
     (Crun, "a_label_of_mounts_is_an_error_where_selinux_is_not_at_work", "it ignores the label then"),
+    // The figures are in docs/SECURITY.md.
+    (Runc, "dev_is_swapped_for_a_link", "it loses: its links are made where the link leads, outside"),
+    (Runc, "proc_is_swapped_while_its_files_are_masked", "it loses: masks are looked up by name"),
+    (Runc, "the_console_and_the_terminals_are_swapped_for_links", "it refuses every start with a file on /dev/console"),
+    (Runc, "the_destination_of_a_mount_is_swapped_for_a_link", "it loses: a mount point is made outside"),
+    (Runc, "the_null_device_is_swapped_for_a_link", "it loses (CVE-2025-31133)"),
+    (
+        Runc,
+        "what_is_written_to_proc_is_swapped_for_files_of_the_image",
+        "a container that it has created ends by itself",
+    ),
+    (Crun, "dev_is_swapped_for_a_link", "it loses: its nodes and links are made where the link leads, outside"),
+    (Crun, "proc_is_swapped_while_its_files_are_masked", "it loses: masks are looked up by name"),
+    (Crun, "the_console_and_the_terminals_are_swapped_for_links", "it refuses every start with a file on /dev/console"),
 ];
 
 pub(crate) fn difference(runtime: Runtime, key: &str) -> Option<&'static str> {
