@@ -19,6 +19,18 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "it warns and says that 1.2 will refuse, which it does",
     ),
     (Crun, "a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone", "it uses it"),
+    (Runc, "cgroup ownership without systemd", "it changes the owner only of what systemd made"),
+    (Crun, "cgroup ownership without systemd", "it changes the owner only of what systemd made"),
+    (Runc, "cpu.weight of the default cpu.shares", "1.1 has the older formula: 39 instead of 100 (1.3.2 has today's)"),
+    (Runc, "update of one of two values", "a quota without a period has the kernel's default period"),
+    (
+        Runc,
+        "a_limit_below_what_is_used_is_refused_when_it_is_to_be_checked",
+        "it is older than checkBeforeUpdate and ignores it",
+    ),
+    (Runc, "update of all limits or none", "it leaves what it has written before one was refused"),
+    (Runc, "cgroups_made_by_the_runtime", "its delete leaves some of eight at a time behind, as it does with one"),
+    (Runc, "scopes_while_systemd_reloads", "1.1.15 hung in a create"),
     (Runc, "features of 1.3", "it is older than the elements of 1.3"),
     (Runc, "the mount option defaults", "it claims it and passes it on to the file system, which does not know it"),
     (

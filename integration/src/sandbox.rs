@@ -172,6 +172,11 @@ impl Sandbox {
         self.search(|search| search.clear());
     }
 
+    /// The command words that run the words after them in the view.
+    pub fn prefix_of_view(&self) -> Vec<String> {
+        self.view_prefix()
+    }
+
     pub(crate) fn program(&self) -> &Path {
         &self.program
     }

@@ -177,6 +177,46 @@ fn a_cgroup_that_is_busy_for_a_while_is_waited_for() {
 }
 
 #[test]
+fn a_container_that_may_write_to_its_cgroup_owns_it() {
+    on_every_view(|t| {
+        if !t.view().is_unified() {
+            eprintln!("skipped: version 1 is not handed out");
+            return;
+        }
+        if t.differs("cgroup ownership without systemd") {
+            return;
+        }
+        let writable = |bundle: Bundle| {
+            let mut bundle = bundle.user_namespace(200_000).namespace("cgroup", "");
+            let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+            let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").unwrap();
+            cgroup["options"] = json!(["nosuid", "noexec", "nodev"]);
+            bundle
+        };
+        let owners = |container: &Container<'_>, files: &[&str]| -> Vec<u32> {
+            use std::os::unix::fs::MetadataExt;
+            files.iter().map(|file| std::fs::metadata(container.cgroup(ANY).join(file)).unwrap().uid()).collect()
+        };
+        let container = t.container(writable(t.bundle()).sh("mkdir /sys/fs/cgroup/mine && echo made; sleep 1000"));
+        let output = container.run_detached();
+        eventually("it makes one of its own", || output.stdout() == "made\n");
+        assert_eq!(owners(&container, &[".", "cgroup.procs", "cgroup.subtree_control"]), [200_000; 3]);
+        assert_eq!(owners(&container, &["cgroup.freeze", "cgroup.max.depth"]), [0; 2]);
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+
+        // Not without all that makes it safe.
+        let read_only =
+            t.container(t.bundle().user_namespace(200_000).namespace("cgroup", "").args(&["sleep", "1000"]));
+        read_only.run_detached();
+        assert_eq!(owners(&read_only, &["."]), [0]);
+        let shared = t.container(writable(t.bundle()).without_namespace("cgroup").args(&["sleep", "1000"]));
+        shared.run_detached();
+        assert_eq!(owners(&shared, &["."]), [0]);
+    });
+}
+
+#[test]
 fn the_root_of_the_cgroup_namespace_is_the_containers_own_cgroup() {
     on_every_view(|t| {
         let script = "cat /proc/self/cgroup; ls -d /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs 2>/dev/null; exit 0";

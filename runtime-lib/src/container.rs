@@ -181,7 +181,14 @@ impl ContainerBuilder {
     }
 
     fn plan_of(&self, bundle: &Bundle) -> Result<Plan> {
-        plan::lower(bundle, &self.id, &Host::probe()?, &self.choices)
+        let path = bundle.spec().cgroups_path.as_deref().unwrap_or_default();
+        // A slice of the system's manager is absolute too.
+        let host = match path.starts_with('/') || self.choices.systemd_cgroup && self.choices.systemd_user_bus.is_none()
+        {
+            true => Host::probe_for_absolute_path()?,
+            false => Host::probe()?,
+        };
+        plan::lower(bundle, &self.id, &host, &self.choices)
     }
 
     /// Creates the container: everything of the configuration but the program itself is in effect afterwards.

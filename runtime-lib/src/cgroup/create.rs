@@ -1,7 +1,7 @@
 //! Making the directories and writing the limits.
 
 use super::files::{self, ControlFile};
-use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, processes_below};
+use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, owner, processes_below};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::cgroup::{CgroupWrite, IfAbsent, device_properties, properties_of};
 use nix::errno::Errno;
@@ -44,7 +44,14 @@ impl Made {
         let own: Vec<PathBuf> = paths.directories().map(CgroupDirectory::absolute).collect();
         write_all(&own, &plan.writes, enable_all(plan), &mut |_| ())?;
         match paths {
-            CgroupPaths::V2 { directory } => devices::attach(&directory.absolute(), &plan.devices),
+            CgroupPaths::V2 { directory } => {
+                devices::attach(&directory.absolute(), &plan.devices)?;
+                let owner = plan.owner.filter(|&owner| owner != nix::unistd::geteuid().as_raw());
+                match owner.filter(|_| self.cgroup.existed.is_empty()) {
+                    Some(owner) => owner::give(&directory.absolute(), owner),
+                    None => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }

@@ -13,6 +13,7 @@ mod devices;
 mod files;
 mod freeze;
 mod oom;
+mod owner;
 mod remove;
 pub mod stats;
 mod systemd;

@@ -66,6 +66,9 @@ impl Plan {
 
     fn cgroups(&self, f: &mut Formatter<'_>) -> fmt::Result {
         line!(f, "cgroups")?;
+        if let Some(owner) = self.cgroup.owner.filter(|&owner| owner != 0) {
+            line!(f, "  given to the user {owner}")?;
+        }
         let directories: Vec<_> = self.cgroup.paths.directories().collect();
         if directories.is_empty() {
             line!(f, "  those of the caller")?;

@@ -392,3 +392,31 @@ fn version_1_sets_the_device_default_first() {
         "devices.allow=a; devices.deny=b *:* w"
     );
 }
+
+#[test]
+fn a_cgroup_is_given_to_the_user_of_the_program_where_that_is_safe() {
+    let owner_on = |host: &HostCgroups, adapt: &dyn Fn(&mut ValidSpec)| {
+        let config = serde_json::json!({
+            "ociVersion": "1.3.0", "root": {"path": "rootfs"},
+            "process": {"cwd": "/", "args": ["x"], "user": {"uid": 5, "gid": 0}},
+            "mounts": [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"]}],
+            "linux": {
+                "namespaces": [{"type": "cgroup"}, {"type": "user"}, {"type": "mount"}],
+                "uidMappings": [{"containerID": 0, "hostID": 99_997, "size": 6}],
+                "gidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]
+            }
+        });
+        let mut spec = crate::spec::parse(config.to_string().as_bytes()).unwrap();
+        adapt(&mut spec);
+        lower(&spec, host, &ContainerId::new("web").unwrap(), Driver::Cgroupfs).unwrap().owner
+    };
+    let owner = |adapt: &dyn Fn(&mut ValidSpec)| owner_on(&v2(), adapt);
+    assert_eq!(owner(&|_| ()), Some(100_002));
+    assert_eq!(owner(&|spec| spec.namespaces.user = Namespace::Host), Some(5));
+    assert_eq!(owner_on(&v1(), &|_| ()), None);
+    assert_eq!(owner(&|spec| spec.process.user.uid = 6), None);
+    assert_eq!(owner(&|spec| spec.namespaces.cgroup = Namespace::Host), None);
+    assert_eq!(owner(&|spec| spec.mounts[0].attrs.set |= libc::MS_RDONLY), None);
+    assert_eq!(owner(&|spec| spec.mounts.clear()), None);
+    assert_eq!(owner(&|spec| spec.namespaces.user = Namespace::Join { index: 1, path: "/x".to_owned() }), None);
+}
