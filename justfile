@@ -71,6 +71,10 @@ man:
 bench *ARGS:
     cargo run --release --package corten-benches --bin bench -- {{ARGS}}
 
+# list, state and ps beside COUNT waiting containers, corten and runc (root; each runc container takes some MB)
+many COUNT="1000": build
+    cargo run --release --package corten-benches --bin many -- {{COUNT}}
+
 # a fuzz target for some minutes (nightly toolchain and cargo-fuzz)
 fuzz MINUTES="1" TARGET="config":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time=$(({{MINUTES}} * 60))

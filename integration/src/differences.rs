@@ -31,6 +31,31 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Runc, "update of all limits or none", "it leaves what it has written before one was refused"),
     (Runc, "cgroups_made_by_the_runtime", "its delete leaves some of eight at a time behind, as it does with one"),
     (Runc, "scopes_while_systemd_reloads", "1.1.15 hung in a create"),
+    (Crun, "what version 2 has no counterpart for", "it refuses disableOOMKiller there"),
+    (Crun, "update_changes_what_it_names_and_nothing_else", "its options take plain numbers, no 64m"),
+    (
+        Crun,
+        "a_limit_below_what_is_used_is_refused_when_it_is_to_be_checked",
+        "its update does not know checkBeforeUpdate",
+    ),
+    (
+        Crun,
+        "a_limit_that_the_kernel_refuses_leaves_nothing_and_changes_nothing",
+        "the cgroup stays when a limit cannot be set",
+    ),
+    (Crun, "a_memory_hog_is_killed_and_told_of", "it has no events command"),
+    (Crun, "a_container_in_a_cgroup_below_its_own_obeys_every_command", "its ps does not look below"),
+    (
+        Crun,
+        "a_scope_has_the_limits_and_ends_with_the_container",
+        "its processes are in a cgroup of their own in the scope",
+    ),
+    (
+        Crun,
+        "the_program_sees_its_own_cgroup_with_and_without_a_namespace",
+        "its processes are in a cgroup of their own in the scope",
+    ),
+    (Crun, "a_create_that_fails_leaves_no_unit", "1.21 leaves a file .cache in its state directory"),
     (Runc, "features of 1.3", "it is older than the elements of 1.3"),
     (Runc, "the mount option defaults", "it claims it and passes it on to the file system, which does not know it"),
     (
