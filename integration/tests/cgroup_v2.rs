@@ -37,13 +37,27 @@ fn check(container: &Container<'_>, files: &[(&str, &str)], what: &Value) {
     }
 }
 
+/// `linux.resources`, and the files in which they are.
+type Row<'a> = (Value, Vec<(&'a str, &'a str)>);
+
+fn check_all(t: &Sandbox, table: &[Row<'_>]) {
+    for (resources, files) in table {
+        let set = |bundle: corten_integration::Bundle, (name, value): (&String, &Value)| {
+            bundle.set(&format!("/linux/resources/{name}"), value.clone())
+        };
+        let bundle = resources.as_object().unwrap().iter().fold(t.bundle(), set);
+        let container = t.container(bundle.args(&["sleep", "1000"]));
+        container.run_detached();
+        check(&container, files, resources);
+        container.command("delete").option("--force").ok();
+    }
+    t.assert_nothing_left();
+}
+
 #[test]
-fn every_limit_is_in_its_file() {
+fn limits_of_memory_are_in_their_files() {
     on_version_2(|t| {
-        let (major, minor) = disk();
-        let throttled = format!("{major}:{minor} rbps=1048576 wbps=2097152 riops=100 wiops=200");
-        let device = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
-        let mut table = vec![
+        let table = vec![
             (
                 json!({"memory": {"limit": 33_554_432, "reservation": 16_777_216}}),
                 vec![("memory.max", "33554432"), ("memory.low", "16777216")],
@@ -55,6 +69,15 @@ fn every_limit_is_in_its_file() {
             ),
             (json!({"memory": {"limit": 67_108_864, "swap": 67_108_864}}), vec![("memory.swap.max", "0")]),
             (json!({"memory": {"limit": 67_108_864, "swap": -1}}), vec![("memory.swap.max", "max")]),
+        ];
+        check_all(t, &table);
+    });
+}
+
+#[test]
+fn limits_of_processors_are_in_their_files() {
+    on_version_2(|t| {
+        let mut table = vec![
             (json!({"cpu": {"quota": 50_000, "period": 200_000}}), vec![("cpu.max", "50000 200000")]),
             (json!({"cpu": {"quota": 50_000}}), vec![("cpu.max", "50000 100000")]),
             (json!({"cpu": {"period": 200_000}}), vec![("cpu.max", "max 200000")]),
@@ -62,25 +85,7 @@ fn every_limit_is_in_its_file() {
             (json!({"cpu": {"shares": 2}}), vec![("cpu.weight", "1")]),
             (json!({"cpu": {"shares": 262_144}}), vec![("cpu.weight", "10000")]),
             (json!({"cpu": {"cpus": "0", "mems": "0"}}), vec![("cpuset.cpus", "0"), ("cpuset.mems", "0")]),
-            (json!({"pids": {"limit": 42}}), vec![("pids.max", "42")]),
-            (json!({"pids": {"limit": -1}}), vec![("pids.max", "max")]),
-            (
-                json!({"blockIO": {"throttleReadBpsDevice": device(1_048_576), "throttleWriteBpsDevice": device(2_097_152),
-                    "throttleReadIOPSDevice": device(100), "throttleWriteIOPSDevice": device(200)}}),
-                vec![("io.max", throttled.as_str())],
-            ),
-            (
-                json!({"unified": {"memory.high": "20480000", "memory.oom.group": "1", "pids.max": "33", "cpu.weight": "77"}}),
-                vec![("memory.high", "20480000"), ("memory.oom.group", "1"), ("pids.max", "33"), ("cpu.weight", "77")],
-            ),
         ];
-        if !t.differs("what version 2 has no counterpart for") {
-            // Nothing of these is a limit, and the rest has no counterpart.
-            table.push((                json!({"memory": {"limit": 0, "swap": 0, "swappiness": 20, "disableOOMKiller": true}, "pids": {"limit": 0},
-                    "cpu": {"shares": 0, "quota": 0, "realtimeRuntime": 1000, "cpus": ""}}),
-                vec![("memory.max", "max"), ("pids.max", "max"), ("cpu.max", "max 100000")],
-            ));
-        }
         if !t.differs("cpu.weight of the default cpu.shares") {
             table.push((json!({"cpu": {"shares": 1024}}), vec![("cpu.weight", "100")]));
         }
@@ -88,22 +93,42 @@ fn every_limit_is_in_its_file() {
             table.push((json!({"cpu": {"quota": 50_000, "burst": 10_000}}), vec![("cpu.max.burst", "10000")]));
             table.push((json!({"cpu": {"idle": 1}}), vec![("cpu.idle", "1")]));
         }
-        let pages = "hugetlb.2MB.max";
-        if std::path::Path::new("/sys/fs/cgroup").join("tests").join(pages).exists() {
+        check_all(t, &table);
+    });
+}
+
+#[test]
+fn limits_of_processes_devices_and_pages_are_in_their_files() {
+    on_version_2(|t| {
+        let (major, minor) = disk();
+        let throttled = format!("{major}:{minor} rbps=1048576 wbps=2097152 riops=100 wiops=200");
+        let device = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
+        let throttle = json!({"throttleReadBpsDevice": device(1_048_576), "throttleWriteBpsDevice": device(2_097_152),
+            "throttleReadIOPSDevice": device(100), "throttleWriteIOPSDevice": device(200)});
+        let unified = json!({"memory.high": "20480000", "memory.oom.group": "1", "pids.max": "33", "cpu.weight": "77"});
+        let mut table = vec![
+            (json!({"pids": {"limit": 42}}), vec![("pids.max", "42")]),
+            (json!({"pids": {"limit": -1}}), vec![("pids.max", "max")]),
+            (json!({"blockIO": throttle}), vec![("io.max", throttled.as_str())]),
+            (
+                json!({"unified": unified}),
+                vec![("memory.high", "20480000"), ("memory.oom.group", "1"), ("pids.max", "33"), ("cpu.weight", "77")],
+            ),
+        ];
+        if !t.differs("what version 2 has no counterpart for") {
+            // Nothing of these is a limit, and the rest has no counterpart.
+            let memory = json!({"limit": 0, "swap": 0, "swappiness": 20, "disableOOMKiller": true});
+            let cpu = json!({"shares": 0, "quota": 0, "realtimeRuntime": 1000, "cpus": ""});
+            let files = vec![("memory.max", "max"), ("pids.max", "max"), ("cpu.max", "max 100000")];
+            table.push((json!({"memory": memory, "pids": {"limit": 0}, "cpu": cpu}), files));
+        }
+        let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap();
+        if controllers.contains("hugetlb") && std::path::Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists()
+        {
             let limit = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}]});
-            table.push((limit, vec![(pages, "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")]));
+            table.push((limit, vec![("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")]));
         }
-        for (resources, files) in &table {
-            let set = |bundle: corten_integration::Bundle, (name, value): (&String, &Value)| {
-                bundle.set(&format!("/linux/resources/{name}"), value.clone())
-            };
-            let bundle = resources.as_object().unwrap().iter().fold(t.bundle(), set);
-            let container = t.container(bundle.args(&["sleep", "1000"]));
-            container.run_detached();
-            check(&container, files, resources);
-            container.command("delete").option("--force").ok();
-        }
-        t.assert_nothing_left();
+        check_all(t, &table);
     });
 }
 
@@ -177,5 +202,38 @@ fn a_limit_that_the_kernel_refuses_leaves_nothing_and_changes_nothing() {
             container.command("update").option("--pids-limit").option("31").option("--cpuset-cpus").option("4095");
         update.fails(1);
         check(&container, &[("pids.max", "30")], &json!("all or nothing"));
+    });
+}
+
+#[test]
+fn stats_are_what_the_kernel_counts() {
+    on_version_2(|t| {
+        if t.runtime() == corten_integration::Runtime::Crun {
+            eprintln!("crun has no events command");
+            return;
+        }
+        let resources = json!({"devices": [{"allow": false, "access": "rwm"}], "memory": {"limit": 64 << 20},
+            "pids": {"limit": 50}, "cpu": {"quota": 10_000, "period": 100_000}});
+        let container = t.container(t.bundle().set("/linux/resources", resources).sh("while :; do :; done"));
+        container.run_detached();
+        let number = |value: &Value| value.as_u64().unwrap_or(0);
+        let stats = || -> Value {
+            let output = container.command("events").option("--stats").ok().stdout();
+            serde_json::from_str::<Value>(&output).unwrap()["data"].clone()
+        };
+        eventually("it is throttled", || number(&stats()["cpu"]["throttling"]["throttledPeriods"]) > 2);
+        let used = || {
+            let stat = container.cgroup_file("", "cpu.stat");
+            stat.lines().find_map(|line| line.strip_prefix("usage_usec ")).unwrap().parse::<u64>().unwrap() * 1000
+        };
+        let (before, data, after) = (used(), stats(), used());
+        assert!((before..=after).contains(&number(&data["cpu"]["usage"]["total"])), "{before} {after} {data}");
+        assert_eq!(data["memory"]["usage"]["limit"], 64 << 20);
+        assert!(number(&data["memory"]["raw"]["anon"]) > 0 && number(&data["memory"]["usage"]["usage"]) > 0, "{data}");
+        assert_eq!(data["pids"], json!({"current": 1, "limit": 50}));
+        let pressure = container.cgroup("").join("cpu.pressure");
+        if pressure.exists() && t.runtime() == corten_integration::Runtime::Corten {
+            assert!(data["cpu"]["psi"]["some"]["avg10"].is_number(), "{data}");
+        }
     });
 }

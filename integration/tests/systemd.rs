@@ -318,6 +318,78 @@ fn a_unit_of_somebody_else_is_left_alone() {
     });
 }
 
+#[test]
+fn a_scope_that_systemd_stopped_first_is_deleted() {
+    needs_systemd!();
+    once(|t| {
+        // The first of a pid namespace does not hear the signal that asks.
+        let patience = json!({"org.systemd.property.TimeoutStopUSec": "uint64 500000"});
+        let (container, unit, cgroup) = created(t, |bundle| bundle.set("/annotations", patience));
+        container.start();
+        assert!(Command::new("systemctl").args(["stop", &unit]).status().unwrap().success());
+        container.wait_for("stopped");
+        for refused in ["pause", "resume"] {
+            container.command(refused).fails(1);
+        }
+        container.delete();
+        assert!(!is_loaded(&unit) && !cgroup.exists());
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_scope_that_failed_leaves_its_name_free() {
+    needs_systemd!();
+    once(|t| {
+        // A scope that is kept when it fails, and fails: its processes end at a signal of systemd's that means failure.
+        let name = t.unique_name();
+        let unit = format!("test-{name}.scope");
+        let args = ["--scope", "--quiet", "--unit", &unit, "--property=RuntimeMaxSec=1", "sleep", "1000"];
+        let _ = Command::new("systemd-run").args(args).status().unwrap();
+        eventually("it has failed", || property(&unit, "ActiveState") == "failed");
+        let container = t.container(t.bundle().set("/linux/cgroupsPath", format!("system.slice:test:{name}")));
+        container.command("create").global("--systemd-cgroup").ok();
+        assert_eq!(property(&unit, "ActiveState"), "active");
+        container.command("delete").option("--force").ok();
+        assert!(!is_loaded(&unit));
+    });
+}
+
+#[test]
+fn a_cgroup_that_lost_its_mark_is_not_touched() {
+    needs_systemd!();
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            return; // the others have no mark
+        }
+        let (container, unit, cgroup) = created(t, |bundle| bundle);
+        container.start();
+        let of_systemd = if is_unified() { cgroup.clone() } else { unified_of(&unit) };
+        let attributes = [c"user.corten.mark", c"trusted.corten.mark"];
+        let removed = attributes.iter().filter(|name| rustix::fs::removexattr(&of_systemd, **name).is_ok()).count();
+        assert_eq!(removed, 1);
+        for (verb, option) in [("pause", None), ("update", Some("--pids-limit=5")), ("events", Some("--stats"))] {
+            let command = option.iter().fold(container.command(verb), |command, option| command.option(*option));
+            let failed = command.fails(1);
+            assert!(failed.stderr().contains("somebody else's by now"), "{failed}");
+        }
+        assert_eq!(
+            t.command("exec", &[container.id(), "true"]).fails(255).stderr().matches("somebody else").count(),
+            1
+        );
+        assert_ne!(text(cgroup.join("pids.max")), "5");
+        // The unit's description still says whose it is: systemd is asked to stop it.
+        container.command("delete").option("--force").ok();
+        assert!(!is_loaded(&unit) && !cgroup.exists());
+    });
+}
+
+/// The cgroup by which systemd knows a unit of system.slice on version 1.
+fn unified_of(unit: &str) -> PathBuf {
+    let hybrid = Path::new(CGROUPS).join("unified/system.slice").join(unit);
+    if hybrid.exists() { hybrid } else { Path::new(CGROUPS).join("systemd/system.slice").join(unit) }
+}
+
 /// What the harness does for root, for an ordinary user in a session of its own.
 #[test]
 fn an_ordinary_user_has_scopes_of_its_own_manager() {
