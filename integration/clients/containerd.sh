@@ -221,6 +221,20 @@ scenario_daemon_restart() {
 	like '*exit code 137*' "$(ctr task rm box 2>&1)"
 }
 
+# Who cares for a container may be killed: containerd then has what is left of it deleted.
+scenario_shim_killed() {
+	start $image box sleep 1000
+	local pid
+	pid=$(ctr task ls | awk '$1 == "box" { print $2 }')
+	kill -KILL "$(ps -o ppid= -p "$pid" | tr -d ' ')"
+	eventually gone "$pid"
+	eventually no_cgroups_left
+	eventually sh -c "[ -z \"\$(ls /run/containerd/runc/$group)\" ]"
+	ctr task rm -f box 2>/dev/null || true
+	ctr container rm box
+	says hello run $image box echo hello
+}
+
 scenario_failed_start() {
 	fails '*executable file not found in $PATH*' run $image box no-such-program
 	fails '*no such file or directory*' run $image box /no/such/program

@@ -137,6 +137,22 @@ scenario_execs_at_once() {
 	done
 }
 
+scenario_attach_and_signals() {
+	docker create -i --name box --network none $image cat >/dev/null
+	is typed "$(echo typed | docker start -a -i box)"
+	docker run -d --name says --network none $image sh -c 'until [ -f /tmp/go ]; do sleep 0.1; done; echo heard; exit 4' >/dev/null
+	(sleep 2; docker exec says touch /tmp/go) &
+	is $'heard\n4' "$(code=0; docker attach says || code=$?; echo "$code")"
+	# A client in the foreground hands signals on.
+	timeout --foreground 90 /usr/bin/docker -H unix:///run/docker.sock run --name told --network none $image \
+		sh -c 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done' >"$work/told" &
+	local client=$! code=0
+	eventually grep -q ready "$work/told"
+	kill -TERM "$client"
+	wait "$client" || code=$?
+	is 3 $code
+}
+
 scenario_limits_inside() {
 	needs_controllers
 	says 67108864 run --memory 64m $image sh -c "$(limit memory/memory.limit_in_bytes memory.max)"
@@ -144,6 +160,11 @@ scenario_limits_inside() {
 	says 50000 run --cpus 0.5 $image sh -c "$(limit cpu/cpu.cfs_quota_us cpu.max)"
 	says 0 run --cpuset-cpus 0 $image sh -c "$(limit cpuset/cpuset.cpus cpuset.cpus)"
 	says 512 run --cpu-shares 512 $image sh -c 'cat /sys/fs/cgroup/cpu/cpu.shares 2>/dev/null || echo 512'
+	[ ! -d /sys/fs/cgroup/memory ] || {
+		says 33554432 run --memory 64m --memory-reservation 32m $image cat /sys/fs/cgroup/memory/memory.soft_limit_in_bytes
+		says 10 run --memory-swappiness 10 $image cat /sys/fs/cgroup/memory/memory.swappiness
+		says 'oom_kill_disable 1' run --memory 64m --oom-kill-disable $image sed -n 1p /sys/fs/cgroup/memory/memory.oom_control
+	}
 	fails "*can't fork*" run --pids-limit 5 $image sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done'
 }
 
@@ -451,6 +472,27 @@ scenario_live_restore() {
 	docker stop -t 60 box >/dev/null
 	says 4 field '{{.State.ExitCode}}' box
 	docker rm box >/dev/null
+}
+
+# A daemon that is killed finds its containers when it is back, and does away with those that it is not to keep.
+scenario_daemon_killed() {
+	docker run -d --name box --network none $image sleep 1000 >/dev/null
+	docker run -d --name always --network none --restart always $image sleep 1000 >/dev/null
+	local pid
+	pid=$(field '{{.State.Pid}}' box)
+	kill -KILL "$(cat "$work/dockerd.pid")"
+	eventually gone "$(cat "$work/dockerd.pid")"
+	rm "$work/mode" /run/docker.pid
+	daemon plain
+	becomes exited field '{{.State.Status}}' box
+	eventually gone "$pid"
+	becomes running field '{{.State.Status}}' always
+	says in docker exec always echo in
+}
+
+scenario_cgroup_namespace() {
+	is "$(readlink /proc/self/ns/cgroup)" "$(run --cgroupns host $image readlink /proc/self/ns/cgroup)"
+	[ "$(readlink /proc/self/ns/cgroup)" != "$(run --cgroupns private $image readlink /proc/self/ns/cgroup)" ]
 }
 
 scenario_userns_remap() {
