@@ -29,6 +29,13 @@ vm *ARGS:
 # takes the defences of docs/SECURITY.md out, one by one, and demands that their tests fail (root)
 weakened *NAMES:
     integration/weakened/run {{NAMES}}
+# an engine's containers on a runtime: containerd, cri, docker or podman (root; integration/clients/README.md names the packages)
+engine NAME RUNTIME="corten" *SCENARIOS: build
+    RUNTIME={{RUNTIME}} integration/clients/{{NAME}}.sh {{SCENARIOS}}
+
+# how long engines take with corten, runc and crun (root)
+engine-speed COUNT="50": build
+    integration/clients/speed.sh {{COUNT}}
 
 # clippy with warnings as errors
 lint:
