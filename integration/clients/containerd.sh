@@ -5,8 +5,9 @@
 # shellcheck source=engine.sh
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
-QUICK=(run detached exec terminal pause metrics limits events daemon_restart failed_start)
+QUICK=(readme run detached exec terminal pause metrics limits events daemon_restart failed_start)
 isolate containerd "$@"
+controllers || { echo 'ctr sets cpu shares, and the cgroups have no controllers here'; exit 2; }
 
 address=/run/containerd/containerd.sock
 # The namespace is also the cgroup that containers are made in.
@@ -62,6 +63,14 @@ scenario_run() {
 	echo inside >"$work/data/file"
 	says inside run --mount "type=bind,src=$work/data,dst=/data,options=rbind:ro" $image box cat /data/file
 	says tmpfs run --mount "type=tmpfs,src=tmpfs,dst=/mnt" $image box stat -fc %T /mnt
+}
+
+scenario_readme() {
+	local line
+	line=$(readme_lines --runc-binary)
+	line=${line#ctr } line=${line/IMAGE/--snapshotter native $image} line=${line/ID/box} line=${line/COMMAND/echo hello}
+	# shellcheck disable=SC2086
+	says hello ctr $line
 }
 
 scenario_by_path() {

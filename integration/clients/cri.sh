@@ -6,8 +6,9 @@
 # shellcheck source=engine.sh
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
-QUICK=(version_and_status pod container exec_sync stats stop security_users security_capabilities failed_start daemon_restart)
+QUICK=(readme version_and_status pod container exec_sync stats stop security_users security_capabilities failed_start daemon_restart)
 isolate cri "$@"
+controllers || { echo 'the CRI sets cpu shares, and the cgroups have no controllers here'; exit 2; }
 
 address=/run/containerd/containerd.sock
 image=docker.io/library/busybox:test
@@ -44,6 +45,7 @@ daemon() {
 		BinaryName = "$runtime"
 		SystemdCgroup = false
 	E
+	readme_lines 'io.containerd.grpc.v1.cri' >>"$work/config.toml"
 	daemon_start containerd /usr/bin/containerd -c "$work/config.toml"
 	eventually ready
 }
@@ -180,6 +182,13 @@ scenario_version_and_status() {
 	is containerd "$(cri Version | value runtime_name)"
 	is 2 "$(cri Status | grep -cE 'type: "(RuntimeReady|NetworkReady)"')"
 	is 2 "$(cri Status | grep -c 'status: true')"
+}
+
+scenario_readme() {
+	local pod
+	pod=$(handler=corten pod readme)
+	is corten "$(cri PodSandboxStatus "pod_sandbox_id: \"$pod\"" | value runtime_handler)"
+	says hello in_pod "$pod" echo hello
 }
 
 scenario_pod() {

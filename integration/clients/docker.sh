@@ -1,11 +1,11 @@
 #!/bin/bash
 # Docker: containers of a dockerd of our own whose runtime is RUNTIME. See engine.sh and README.md.
 #
-# Packages: docker.io docker-compose busybox-static iptables iproute2 procps util-linux bsdextrautils
+# Packages: docker.io docker-compose busybox-static jq iptables iproute2 procps util-linux bsdextrautils
 # shellcheck source=engine.sh
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
-QUICK=(run_and_exit_codes exec limits_inside update pause kill_and_stop default_seccomp terminal pid_of_container network_bridge live_restore build)
+QUICK=(readme run_and_exit_codes exec limits_inside update pause kill_and_stop default_seccomp terminal pid_of_container network_bridge live_restore build)
 isolate docker "$@"
 
 docker() { timeout --foreground 90 /usr/bin/docker -H unix:///run/docker.sock "$@"; }
@@ -28,6 +28,11 @@ daemon() {
 		 "storage-driver": "$driver", "runtimes": {"chosen": {"path": "$runtime"}}, "default-runtime": "chosen",
 		 "exec-opts": ["native.cgroupdriver=cgroupfs"], "cgroup-parent": "/$group", "shutdown-timeout": 3}
 	E
+	if [ "$1" = readme ]; then
+		readme_lines '"runtimes"' >"$work/readme.json"
+		jq -s '(.[0] | del(.runtimes, .["default-runtime"], .["exec-opts"])) + .[1]' "$work/daemon.json" "$work/readme.json" >"$work/merged.json"
+		mv "$work/merged.json" "$work/daemon.json"
+	fi
 	daemon_start dockerd /usr/sbin/dockerd --config-file "$work/daemon.json"
 	eventually docker version
 	echo "$1" >"$work/mode"
@@ -61,6 +66,15 @@ scenario_run_and_exit_codes() {
 	is abc "$(echo abc | run -i $image cat)"
 	is 1000000 "$(run $image head -c 1000000 /dev/zero | wc -c)"
 	like '*executable file not found in $PATH*' "$(run $image no-such-program 2>&1 || true)"
+}
+
+scenario_readme() {
+	daemon readme
+	says hello run --runtime corten $image echo hello
+	exits 127 run --runtime corten $image no-such-program
+	docker run -d --name box --runtime corten --network none $image sleep 1000 >/dev/null
+	says in docker exec box echo in
+	after
 }
 
 scenario_named_runtime() {

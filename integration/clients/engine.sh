@@ -220,6 +220,16 @@ fails() {
 	like "$pattern" "$output"
 }
 
+# readme_lines PATTERN: the lines that README.md has a user copy, those of the block with that in it, with this runtime's path.
+readme_lines() {
+	local lines
+	lines=$(awk -v pattern="$1" '
+		/^```/ { if (inside && index(block, pattern)) { printf "%s", block; exit } inside = !inside; block = ""; next }
+		inside { block = block $0 "\n" }' "$(dirname "$0")/../../README.md" | sed "s|/usr/local/bin/corten|$runtime|g")
+	[ -n "$lines" ] || { echo "README.md has no lines with $1" >&2; return 1; }
+	printf '%s\n' "$lines"
+}
+
 # terminal COMMAND: it runs on a terminal whose input does not end (script(1) would hang up); $work/keys is that input.
 terminal() {
 	[ -p "$work/keys" ] || mkfifo "$work/keys"

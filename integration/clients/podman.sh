@@ -6,7 +6,7 @@
 # shellcheck source=engine.sh
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
-QUICK=(run_and_exit_codes terminal exec limits_inside pause detached pod user_namespaces buildah_run rootless_run rootless_exec)
+QUICK=(readme run_and_exit_codes terminal exec limits_inside pause detached pod user_namespaces buildah_run rootless_run rootless_exec)
 isolate podman "$@"
 
 # Podman connects to conmon and starts the container in one go: on a busy machine what the container says before conmon has accepted the
@@ -73,6 +73,22 @@ scenario_run_and_exit_codes() {
 	exits 127 run $image no-such-program
 	exits 126 run $image /etc/not-a-program
 	is abc "$(echo abc | run -i $image cat)"
+}
+
+scenario_readme() {
+	mkdir -p "$work/readme"
+	{
+		readme_lines '[engine.runtimes]'
+		# What this machine needs, with any runtime.
+		printf '[containers]\ndefault_ulimits = ["nofile=%s:%s", "nproc=%s:%s"]\n' "$(ulimit -Sn)" "$(ulimit -Hn)" "$(ulimit -Su)" "$(ulimit -Hu)"
+		controllers || echo pids_limit = 0
+	} >"$work/readme/containers.conf"
+	export CONTAINERS_CONF=$work/readme/containers.conf
+	says corten podman info --format '{{.Host.OCIRuntime.Name}}'
+	says hello run $image echo hello
+	exits 127 run $image no-such-program
+	exits 126 run $image /etc/not-a-program
+	says hello podman --runtime "$runtime" run --rm --network none --cgroup-parent "/$group" $image echo hello
 }
 
 scenario_environment() {
