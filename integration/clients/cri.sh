@@ -2,17 +2,17 @@
 # The CRI plugin of containerd, what a kubelet talks to: pods and their containers on RUNTIME, on a bridge of the CNI plugins. The client
 # is curl (gRPC is HTTP/2) and protoc (messages as text, cri.proto). See engine.sh and README.md.
 #
-# Packages: containerd containernetworking-plugins protobuf-compiler curl busybox-static iptables iproute2 procps util-linux
+# Packages: containerd containernetworking-plugins protobuf-compiler curl python3 busybox-static iptables iproute2 procps util-linux
 # shellcheck source=engine.sh
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
-QUICK=(readme version_and_status pod container exec_sync stats stop security_users security_capabilities failed_start daemon_restart)
+QUICK=(readme version_and_status pod container exec_sync exec_streams stats stop security_users security_capabilities failed_start daemon_restart)
 isolate cri "$@"
 controllers || { echo 'the CRI sets cpu shares, and the cgroups have no controllers here'; exit 2; }
 
 address=/run/containerd/containerd.sock
 image=docker.io/library/busybox:test
-cp "$(dirname "$0")/cri.proto" "$work"
+cp "$(dirname "$0")/cri.proto" "$(dirname "$0")/cri_stream.py" "$work"
 
 daemon() {
 	mkdir -p "$work/cni"
@@ -266,6 +266,41 @@ scenario_exec_sync() {
 	fails '*is in CONTAINER_EXITED state*' in_box "$id" true
 }
 env_timeout() { local timeout=$1; shift; "$@"; }
+
+# stream_of METHOD REQUEST [SIZE] [LINE…]: as kubectl exec and attach.
+stream_of() {
+	local url
+	url=$(cri "$1" "$2") || return
+	shift 2
+	timeout 60 /usr/bin/python3 "$work/cri_stream.py" "$(value url <<<"$url")" "$@"
+}
+
+scenario_exec_streams() {
+	local pod id
+	pod=$(pod streams)
+	id=$(started "$pod" box sleep 1000)
+	says out stream_of Exec "container_id: \"$id\" cmd: $(quoted echo out) stdout: true stderr: true"
+	says err stream_of Exec "container_id: \"$id\" cmd: $(quoted sh -c 'echo err >&2') stdout: true stderr: true"
+	exits 9 stream_of Exec "container_id: \"$id\" cmd: $(quoted sh -c 'exit 9') stdout: true stderr: true"
+	is 1000000 "$(stream_of Exec "container_id: \"$id\" cmd: $(quoted head -c 1000000 /dev/zero) stdout: true stderr: true" | wc -c)"
+	says $'ready\nheard typed' stream_of Exec "container_id: \"$id\" cmd: $(quoted sh -c 'echo ready; read word; echo heard $word') stdin: true stdout: true stderr: true" typed
+	# With a terminal of the size that the client has. Without standard input containerd 1.6 loses most of what is said on it.
+	like '/dev/pts/0*' "$(stream_of Exec "container_id: \"$id\" cmd: $(quoted tty) tty: true stdin: true stdout: true")"
+	like '*sized*' "$(stream_of Exec "container_id: \"$id\" cmd: $(quoted sh -c 'until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done; echo sized') tty: true stdin: true stdout: true" 77x33)"
+	exits 4 stream_of Exec "container_id: \"$id\" cmd: $(quoted sh -c 'exit 4') tty: true stdin: true stdout: true"
+}
+
+scenario_attach_streams() {
+	local pod id
+	pod=$(pod attaches)
+	id=$(config='stdin: true' started "$pod" box sh -c 'while sleep 0.2; do echo tick; done & read word; kill $!; echo heard $word; exit 3')
+	like '*heard typed*' "$(stream_of Attach "container_id: \"$id\" stdin: true stdout: true stderr: true" typed || true)"
+	becomes CONTAINER_EXITED state "$id"
+	is 3 "$(container "$id" | value exit_code)"
+	id=$(config='stdin: true tty: true' started "$pod" screen sh -c 'while sleep 0.2; do echo tick; done & read word; kill $!; echo heard $word $(tty)')
+	like '*heard typed /dev/pts/0*' "$(stream_of Attach "container_id: \"$id\" stdin: true tty: true stdout: true" typed || true)"
+	becomes CONTAINER_EXITED state "$id"
+}
 
 scenario_execs_at_once() {
 	local pod id i pids=() code
