@@ -26,6 +26,17 @@ integration RUNTIME="corten" *ARGS:
 vm *ARGS:
     integration/vm/run {{ARGS}}
 
+# takes the defences of docs/SECURITY.md out, one by one, and demands that their tests fail (root)
+weakened *NAMES:
+    integration/weakened/run {{NAMES}}
+# an engine's containers on a runtime: containerd, cri, docker or podman (root; integration/clients/README.md names the packages)
+engine NAME RUNTIME="corten" *SCENARIOS: build
+    RUNTIME={{RUNTIME}} integration/clients/{{NAME}}.sh {{SCENARIOS}}
+
+# how long engines take with corten, runc and crun (root)
+engine-speed COUNT="50": build
+    integration/clients/speed.sh {{COUNT}}
+
 # clippy with warnings as errors
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
@@ -67,6 +78,10 @@ man:
 bench *ARGS:
     cargo run --release --package corten-benches --bin bench -- {{ARGS}}
 
+# list, state and ps beside COUNT waiting containers, corten and runc (root; each runc container takes some MB)
+many COUNT="1000": build
+    cargo run --release --package corten-benches --bin many -- {{COUNT}}
+
 # a fuzz target for some minutes (nightly toolchain and cargo-fuzz)
 fuzz MINUTES="1" TARGET="config":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time=$(({{MINUTES}} * 60))
@@ -85,6 +100,11 @@ loop COUNT="1000": build
         timeout 10 "$corten" --root "$bundle/state" run --bundle "$bundle" "loop-$$-$n" || { echo "run $n: exit code $?"; exit 1; }
     done
     echo "{{COUNT}} runs"
+
+# random configurations given to corten and to runc: both accept or both refuse, and the inside is the same; SEED=n replays (root)
+differential CASES="2000":
+    cargo build --workspace
+    CASES={{CASES}} cargo test --package corten-integration --test differential -- --nocapture
 
 # licences, bans, sources of the dependencies, and advisories where their database can be fetched (cargo install cargo-deny)
 deny *CHECKS="licenses bans sources":

@@ -45,6 +45,30 @@ fn main() -> Result<(), String> {
         return Err(format!("the init cannot be built: {rustc:?}"));
     }
     println!("cargo::rustc-env=CORTEN_INIT={}", out.display());
+    if env::var_os("CARGO_FEATURE_LIBSECCOMP").is_some() {
+        prefer_static_libseccomp(&out.with_file_name("static"))?;
+    }
+    Ok(())
+}
+
+/// Makes the linker find the archive before the shared library, for a static program cannot use the latter. The archive
+/// is linked to a directory of its own, or it would find other libraries beside it.
+fn prefer_static_libseccomp(directory: &Path) -> Result<(), String> {
+    println!("cargo::rerun-if-env-changed=CC");
+    let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let Ok(output) = Command::new(compiler).arg("-print-file-name=libseccomp.a").output() else { return Ok(()) };
+    let found = String::from_utf8_lossy(&output.stdout);
+    let archive = Path::new(found.trim());
+    // Only the name comes back when there is none.
+    if !archive.is_absolute() {
+        return Ok(());
+    }
+    let fail = |error: std::io::Error| format!("link {} to {}: {error}", archive.display(), directory.display());
+    std::fs::create_dir_all(directory).map_err(fail)?;
+    let link = directory.join("libseccomp.a");
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(archive, link).map_err(fail)?;
+    println!("cargo::rustc-link-search=native={}", directory.display());
     Ok(())
 }
 

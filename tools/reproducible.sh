@@ -1,20 +1,32 @@
 #!/bin/sh
 # Builds the release program of the last commit in two folders of different names and lengths, and compares the bytes.
+# With a program as argument, in one folder, and compares with that program.
 set -eu
 repository=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for folder in one another-folder/of-another-length; do
-	mkdir -p "$work/$folder"
-	git -C "$repository" archive HEAD | tar -x -C "$work/$folder"
+
+# build FOLDER
+build() {
+	mkdir -p "$1"
+	git -C "$repository" archive HEAD | tar -x -C "$1"
 	(
-		cd "$work/$folder"
+		cd "$1"
 		unset CARGO_TARGET_DIR
 		cargo build --quiet --release --locked --package corten
 	)
-	sha256sum <"$work/$folder/target/release/corten"
-done
-if cmp "$work/one/target/release/corten" "$work/another-folder/of-another-length/target/release/corten"; then
+}
+
+first=${1-}
+if [ -z "$first" ]; then
+	build "$work/one"
+	first=$work/one/target/release/corten
+fi
+build "$work/another-folder/of-another-length"
+second=$work/another-folder/of-another-length/target/release/corten
+sha256sum <"$first"
+sha256sum <"$second"
+if cmp "$first" "$second"; then
 	echo "the same bytes"
 else
 	echo "not reproducible"

@@ -5,8 +5,9 @@
 # shellcheck source=engine.sh
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
-QUICK=(run detached exec terminal pause metrics limits events daemon_restart failed_start)
+QUICK=(readme run detached exec terminal pause metrics limits events daemon_restart failed_start)
 isolate containerd "$@"
+controllers || { echo 'ctr sets cpu shares, and the cgroups have no controllers here'; exit 2; }
 
 address=/run/containerd/containerd.sock
 # The namespace is also the cgroup that containers are made in.
@@ -62,6 +63,14 @@ scenario_run() {
 	echo inside >"$work/data/file"
 	says inside run --mount "type=bind,src=$work/data,dst=/data,options=rbind:ro" $image box cat /data/file
 	says tmpfs run --mount "type=tmpfs,src=tmpfs,dst=/mnt" $image box stat -fc %T /mnt
+}
+
+scenario_readme() {
+	local line
+	line=$(readme_lines --runc-binary)
+	line=${line#ctr } line=${line/IMAGE/--snapshotter native $image} line=${line/ID/box} line=${line/COMMAND/echo hello}
+	# shellcheck disable=SC2086
+	says hello ctr $line
 }
 
 scenario_by_path() {
@@ -145,13 +154,13 @@ scenario_pause() {
 }
 
 scenario_metrics() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	start --memory-limit 67108864 $image box sleep 1000
 	like '*67108864*' "$(ctr task metrics --format json box)"
 }
 
 scenario_limits() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	start --memory-limit 67108864 --cpus 0.5 --cpu-shares 512 $image box sleep 1000
 	says 67108864 group_file box memory memory.limit_in_bytes memory.max
 	says 50000 group_file box cpu cpu.cfs_quota_us cpu.max
@@ -184,7 +193,7 @@ scenario_events() {
 }
 
 scenario_oom() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	timeout 90 /usr/bin/ctr -a $address -n "$group" events >"$work/oom" 2>&1 &
 	local events=$!
 	eventually sh -c "timeout 30 /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native $image first true && grep -q '/tasks/exit' $work/oom"
@@ -219,6 +228,20 @@ scenario_daemon_restart() {
 	ctr task kill -s KILL box
 	becomes STOPPED status box
 	like '*exit code 137*' "$(ctr task rm box 2>&1)"
+}
+
+# Who cares for a container may be killed: containerd then has what is left of it deleted.
+scenario_shim_killed() {
+	start $image box sleep 1000
+	local pid
+	pid=$(ctr task ls | awk '$1 == "box" { print $2 }')
+	kill -KILL "$(ps -o ppid= -p "$pid" | tr -d ' ')"
+	eventually gone "$pid"
+	eventually no_cgroups_left
+	eventually sh -c "[ -z \"\$(ls /run/containerd/runc/$group)\" ]"
+	ctr task rm -f box 2>/dev/null || true
+	ctr container rm box
+	says hello run $image box echo hello
 }
 
 scenario_failed_start() {

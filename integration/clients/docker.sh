@@ -1,11 +1,11 @@
 #!/bin/bash
 # Docker: containers of a dockerd of our own whose runtime is RUNTIME. See engine.sh and README.md.
 #
-# Packages: docker.io docker-compose busybox-static iptables iproute2 procps util-linux bsdextrautils
+# Packages: docker.io docker-compose busybox-static jq iptables iproute2 procps util-linux bsdextrautils
 # shellcheck source=engine.sh
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
-QUICK=(run_and_exit_codes exec limits_inside update pause kill_and_stop default_seccomp terminal pid_of_container network_bridge live_restore build)
+QUICK=(readme run_and_exit_codes exec limits_inside update pause kill_and_stop default_seccomp terminal pid_of_container network_bridge live_restore build)
 isolate docker "$@"
 
 docker() { timeout --foreground 90 /usr/bin/docker -H unix:///run/docker.sock "$@"; }
@@ -28,6 +28,11 @@ daemon() {
 		 "storage-driver": "$driver", "runtimes": {"chosen": {"path": "$runtime"}}, "default-runtime": "chosen",
 		 "exec-opts": ["native.cgroupdriver=cgroupfs"], "cgroup-parent": "/$group", "shutdown-timeout": 3}
 	E
+	if [ "$1" = readme ]; then
+		readme_lines '"runtimes"' >"$work/readme.json"
+		jq -s '(.[0] | del(.runtimes, .["default-runtime"], .["exec-opts"])) + .[1]' "$work/daemon.json" "$work/readme.json" >"$work/merged.json"
+		mv "$work/merged.json" "$work/daemon.json"
+	fi
 	daemon_start dockerd /usr/sbin/dockerd --config-file "$work/daemon.json"
 	eventually docker version
 	echo "$1" >"$work/mode"
@@ -61,6 +66,15 @@ scenario_run_and_exit_codes() {
 	is abc "$(echo abc | run -i $image cat)"
 	is 1000000 "$(run $image head -c 1000000 /dev/zero | wc -c)"
 	like '*executable file not found in $PATH*' "$(run $image no-such-program 2>&1 || true)"
+}
+
+scenario_readme() {
+	daemon readme
+	says hello run --runtime corten $image echo hello
+	exits 127 run --runtime corten $image no-such-program
+	docker run -d --name box --runtime corten --network none $image sleep 1000 >/dev/null
+	says in docker exec box echo in
+	after
 }
 
 scenario_named_runtime() {
@@ -137,17 +151,39 @@ scenario_execs_at_once() {
 	done
 }
 
+scenario_attach_and_signals() {
+	docker create -i --name box --network none $image cat >/dev/null
+	is typed "$(echo typed | docker start -a -i box)"
+	docker run -d --name says --network none $image sh -c 'until [ -f /tmp/go ]; do sleep 0.1; done; echo heard; exit 4' >/dev/null
+	(sleep 2; docker exec says touch /tmp/go) &
+	is $'heard\n4' "$(code=0; docker attach says || code=$?; echo "$code")"
+	# A client in the foreground hands signals on.
+	timeout --foreground 90 /usr/bin/docker -H unix:///run/docker.sock run --name told --network none $image \
+		sh -c 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done' >"$work/told" &
+	local client=$! code=0
+	eventually grep -q ready "$work/told"
+	kill -TERM "$client"
+	wait "$client" || code=$?
+	is 3 $code
+}
+
 scenario_limits_inside() {
-	[ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers || skip 'no controllers'
+	needs_controllers
 	says 67108864 run --memory 64m $image sh -c "$(limit memory/memory.limit_in_bytes memory.max)"
 	says 50 run --pids-limit 50 $image sh -c "$(limit pids/pids.max pids.max)"
 	says 50000 run --cpus 0.5 $image sh -c "$(limit cpu/cpu.cfs_quota_us cpu.max)"
 	says 0 run --cpuset-cpus 0 $image sh -c "$(limit cpuset/cpuset.cpus cpuset.cpus)"
 	says 512 run --cpu-shares 512 $image sh -c 'cat /sys/fs/cgroup/cpu/cpu.shares 2>/dev/null || echo 512'
+	[ ! -d /sys/fs/cgroup/memory ] || {
+		says 33554432 run --memory 64m --memory-reservation 32m $image cat /sys/fs/cgroup/memory/memory.soft_limit_in_bytes
+		says 10 run --memory-swappiness 10 $image cat /sys/fs/cgroup/memory/memory.swappiness
+		says 'oom_kill_disable 1' run --memory 64m --oom-kill-disable $image sed -n 1p /sys/fs/cgroup/memory/memory.oom_control
+	}
 	fails "*can't fork*" run --pids-limit 5 $image sh -c 'for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done'
 }
 
 scenario_oom() {
+	needs_controllers
 	docker run -d --name victim --network none --memory 32m --memory-swap 32m $image sh -c 'tail /dev/zero; sleep 1000' >/dev/null
 	eventually oom_was_told
 	# It is in the state from the end on.
@@ -160,6 +196,7 @@ oom_was_told() {
 }
 
 scenario_update() {
+	needs_controllers
 	docker run -d --name box --network none --memory 64m --memory-swap 64m $image sleep 1000 >/dev/null
 	docker update --memory 128m --memory-swap 128m --cpus 0.5 --pids-limit 33 box >/dev/null
 	says 134217728 docker exec box sh -c "$(limit memory/memory.limit_in_bytes memory.max)"
@@ -212,6 +249,7 @@ scenario_restart_policy() {
 }
 
 scenario_stats() {
+	needs_controllers
 	docker run -d --name box --network none --memory 64m $image sleep 1000 >/dev/null
 	like '1 */ 64MiB' "$(docker stats --no-stream --format '{{.PIDs}} {{.MemUsage}}' box)"
 }
@@ -448,6 +486,27 @@ scenario_live_restore() {
 	docker stop -t 60 box >/dev/null
 	says 4 field '{{.State.ExitCode}}' box
 	docker rm box >/dev/null
+}
+
+# A daemon that is killed finds its containers when it is back, and does away with those that it is not to keep.
+scenario_daemon_killed() {
+	docker run -d --name box --network none $image sleep 1000 >/dev/null
+	docker run -d --name always --network none --restart always $image sleep 1000 >/dev/null
+	local pid
+	pid=$(field '{{.State.Pid}}' box)
+	kill -KILL "$(cat "$work/dockerd.pid")"
+	eventually gone "$(cat "$work/dockerd.pid")"
+	rm "$work/mode" /run/docker.pid
+	daemon plain
+	becomes exited field '{{.State.Status}}' box
+	eventually gone "$pid"
+	becomes running field '{{.State.Status}}' always
+	says in docker exec always echo in
+}
+
+scenario_cgroup_namespace() {
+	is "$(readlink /proc/self/ns/cgroup)" "$(run --cgroupns host $image readlink /proc/self/ns/cgroup)"
+	[ "$(readlink /proc/self/ns/cgroup)" != "$(run --cgroupns private $image readlink /proc/self/ns/cgroup)" ]
 }
 
 scenario_userns_remap() {

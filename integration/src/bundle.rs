@@ -32,15 +32,20 @@ fn busybox() -> &'static Busybox {
     })
 }
 
-/// Fills `root` with busybox and its applets. A copy, not a hard link: what a faulty runtime lets a container write must
+/// Puts busybox and its applets into `root`. A copy, not a hard link: what a faulty runtime lets a container write must
 /// not reach the machine's own busybox.
-fn make_rootfs(root: &Path) {
-    for directory in ["bin", "etc", "root", "tmp"] {
-        std::fs::create_dir_all(root.join(directory)).unwrap();
-    }
+fn add_busybox(root: &Path) {
+    std::fs::create_dir_all(root.join("bin")).unwrap();
     std::fs::copy(&busybox().program, root.join("bin/busybox")).unwrap();
     for applet in busybox().applets.iter().filter(|name| *name != "busybox") {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
+    }
+}
+
+/// A root without programs.
+fn make_rootfs(root: &Path) {
+    for directory in ["bin", "etc", "root", "tmp"] {
+        std::fs::create_dir_all(root.join(directory)).unwrap();
     }
     std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n")
         .unwrap();
@@ -49,6 +54,11 @@ fn make_rootfs(root: &Path) {
 
 impl Bundle {
     pub(crate) fn new(directory: PathBuf, cgroups_path: &str, marker: &str, with_cgroup_namespace: bool) -> Bundle {
+        add_busybox(&directory.join("rootfs"));
+        Bundle::bare(directory, cgroups_path, marker, with_cgroup_namespace)
+    }
+
+    pub(crate) fn bare(directory: PathBuf, cgroups_path: &str, marker: &str, with_cgroup_namespace: bool) -> Bundle {
         make_rootfs(&directory.join("rootfs"));
         let mut config = default_config();
         config["linux"]["cgroupsPath"] = json!(cgroups_path);
@@ -134,6 +144,17 @@ impl Bundle {
     /// Runs a shell script.
     pub fn sh(self, script: &str) -> Bundle {
         self.args(&["sh", "-c", script])
+    }
+
+    /// Puts the probe, which a test finds at `env!("CARGO_BIN_EXE_probe")`, into the root file system, and runs it with these
+    /// arguments. A hard link where it can be one: the file is large and the sandbox's own.
+    pub fn probe(self, program: &Path, arguments: &[&str]) -> Bundle {
+        let inside = self.rootfs("/bin/probe");
+        if std::fs::hard_link(program, &inside).is_err() {
+            std::fs::copy(program, &inside).unwrap();
+        }
+        let args: Vec<&str> = ["/bin/probe"].into_iter().chain(arguments.iter().copied()).collect();
+        self.args(&args)
     }
 
     /// Adds a variable (`NAME=value`) to the program's environment.

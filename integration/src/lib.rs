@@ -18,20 +18,24 @@ mod bundle;
 mod container;
 mod differences;
 mod host_view;
+mod inside;
 mod invocation;
 mod leftovers;
 mod runtime;
 mod sandbox;
+mod schema;
 mod terminal;
 
 pub use bundle::Bundle;
 pub use container::Container;
 pub use differences::DIFFERENCES;
 pub use host_view::HostView;
+pub use inside::{Disagreement, Inside};
 pub use invocation::{Invocation, Output, Running};
 pub use leftovers::cgroup_mount_points;
 pub use runtime::Runtime;
 pub use sandbox::Sandbox;
+pub use schema::assert_valid;
 pub use terminal::{ConsoleSocket, Terminal};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

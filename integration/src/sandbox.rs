@@ -123,6 +123,12 @@ impl Sandbox {
         Bundle::new(directory, &format!("/{}", self.unique_name()), &self.marker, self.view.is_unified())
     }
 
+    /// A new bundle with the default configuration, without any program.
+    pub fn bare_bundle(&self) -> Bundle {
+        let directory = self.new_path("bundle");
+        Bundle::bare(directory, &format!("/{}", self.unique_name()), &self.marker, self.view.is_unified())
+    }
+
     /// A container, yet to be created, of that bundle.
     pub fn container(&self, bundle: Bundle) -> Container<'_> {
         let id = self.unique_name();
@@ -158,6 +164,17 @@ impl Sandbox {
     pub fn assert_nothing_left(&self) {
         let found = self.search(|search| search.find_settled());
         assert!(found.is_empty(), "left behind: {found:#?}");
+    }
+
+    /// Takes away what the runtime has left, for a runtime that is not what is tested.
+    pub fn forgive(&self) {
+        self.clean();
+        self.search(|search| search.clear());
+    }
+
+    /// The command words that run the words after them in the view.
+    pub fn prefix_of_view(&self) -> Vec<String> {
+        self.view_prefix()
     }
 
     pub(crate) fn program(&self) -> &Path {

@@ -1,6 +1,6 @@
 //! `features`: what is claimed there is what works.
 
-use corten_integration::{Runtime, Sandbox, on_every_view, once};
+use corten_integration::{Bundle, Runtime, Sandbox, assert_valid, on_every_view, once};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,43 +13,9 @@ fn words(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
-/// The value against a schema of the specification's `schema` directory: the keywords that the features' use.
-fn assert_valid(value: &Value, schema: &Value, file: &str, at: &str) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime-lib/tests/spec-samples/schema");
-    if let Some(reference) = schema["$ref"].as_str() {
-        let (other, pointer) = reference.split_once('#').unwrap();
-        let file = if other.is_empty() { file } else { other };
-        let text = std::fs::read(directory.join(file)).unwrap();
-        let document: Value = serde_json::from_slice(&text).unwrap();
-        return assert_valid(value, document.pointer(pointer).unwrap(), file, at);
-    }
-    let fits = match schema["type"].as_str() {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("boolean") => value.is_boolean(),
-        other => other.is_none(),
-    };
-    assert!(fits, "{at}: {value} is no {schema}");
-    if let Some(words) = schema["enum"].as_array() {
-        assert!(words.contains(value), "{at}: {value}");
-    }
-    for required in schema["required"].as_array().into_iter().flatten() {
-        assert!(value.get(required.as_str().unwrap()).is_some(), "{at}: {required}");
-    }
-    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-        if let Some(member) = value.get(name) {
-            assert_valid(member, schema, file, &format!("{at}.{name}"));
-        }
-    }
-    for (index, element) in value.as_array().into_iter().flatten().enumerate() {
-        assert_valid(element, &schema["items"], file, &format!("{at}[{index}]"));
-    }
-}
-
 #[test]
 fn features_are_valid_by_the_schema() {
-    once(|t| assert_valid(&features(t), &json!({"$ref": "features-schema.json#"}), "", "features"));
+    once(|t| assert_valid(&features(t), "features-schema.json"));
 }
 
 /// The schema lets everything be absent.
@@ -159,4 +125,76 @@ fn claimed_words_of_seccomp_are_accepted() {
             }
         }
     });
+}
+
+#[test]
+fn claimed_hooks_run() {
+    once(|t| {
+        let log = t.new_directory();
+        let mut bundle = t.bundle().bind(&log, log.to_str().unwrap(), &["rw"]).args(&["true"]);
+        let kinds = words(&features(t)["hooks"]);
+        for kind in &kinds {
+            let file = log.join(kind);
+            let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", format!(": > {}", file.display())]});
+            bundle = bundle.add(&format!("/hooks/{kind}"), hook);
+        }
+        t.container(bundle).command("run").ok();
+        for kind in &kinds {
+            assert!(log.join(kind).exists(), "{kind}");
+        }
+        assert_eq!(kinds.len(), 6);
+    });
+}
+
+#[test]
+fn claimed_capabilities_are_known() {
+    once(|t| {
+        let said = |names: &[String]| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let bundle = t.bundle().args(&["true"]).capabilities(&[]).set("/process/capabilities/bounding", names);
+            t.container(bundle).command("run").ok().stderr()
+        };
+        let mut claimed = words(&features(t)["linux"]["capabilities"]);
+        assert!(!said(&claimed).contains("unknown"), "{}", said(&claimed));
+        claimed.push("CAP_ODD".to_owned());
+        let warning = said(&claimed);
+        assert!(warning.contains("CAP_ODD") && !warning.contains("CAP_CHOWN"), "{warning}");
+    });
+}
+
+/// What runs with this configuration is supported, and so is what is refused for want of something on this machine.
+#[test]
+fn what_is_said_to_be_enabled_is_accepted_and_the_rest_refused() {
+    once(|t| {
+        if t.differs("features of 1.3") {
+            return;
+        }
+        let features = features(t);
+        let ids = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+        let source = t.new_directory();
+        let mapped = json!({"destination": "/mnt", "type": "bind", "source": source.to_str().unwrap(), "options": ["bind", "idmap"],
+            "uidMappings": ids, "gidMappings": ids});
+        type Edit = Box<dyn Fn(Bundle) -> Bundle>;
+        let set = |pointer: &'static str, value: Value| -> Edit {
+            Box::new(move |bundle| bundle.set(pointer, value.clone()))
+        };
+        let cases: [(&str, Edit); 6] = [
+            ("/linux/apparmor/enabled", set("/process/apparmorProfile", json!("no-such-profile"))),
+            ("/linux/selinux/enabled", set("/process/selinuxLabel", json!("system_u:system_r:container_t:s0"))),
+            ("/linux/intelRdt/enabled", set("/linux/intelRdt", json!({"closID": "odd", "l3CacheSchema": "L3:0=1"}))),
+            ("/linux/netDevices/enabled", set("/linux/netDevices", json!({"nosuch0": {}}))),
+            ("/linux/cgroup/rdma", set("/linux/resources/rdma", json!({"mlx5_0": {"hcaHandles": 1}}))),
+            ("/linux/mountExtensions/idmap/enabled", Box::new(move |bundle| bundle.add("/mounts", mapped.clone()))),
+        ];
+        for (feature, edit) in cases {
+            let claimed = features.pointer(feature).and_then(Value::as_bool).unwrap();
+            let output = t.container(edit(t.bundle().writable().args(&["true"]))).command("run").run();
+            let refused = ["is not supported", "are not supported"].iter().any(|text| output.stderr().contains(text));
+            assert_eq!(claimed, !refused, "{feature}: {output}");
+            assert!(output.code() == 0 || !output.stderr().trim().is_empty(), "{feature}: {output}");
+        }
+        assert_eq!(features["linux"]["cgroup"]["v2"], true);
+        assert_eq!(features["linux"]["cgroup"]["v1"], true);
+    });
+    on_every_view(|t| drop(t.container(t.bundle().args(&["true"])).command("run").ok()));
 }

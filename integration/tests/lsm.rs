@@ -30,6 +30,29 @@ fn labels_of_a_module_that_is_not_at_work_are_errors() {
     });
 }
 
+#[test]
+fn a_label_of_mounts_is_an_error_where_selinux_is_not_at_work() {
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        skip!("SELinux is at work here");
+    }
+    once(|t| {
+        let bundle = t.bundle().args(&["echo", "ok"]);
+        let bundle = bundle.set("/linux/mountLabel", json!("system_u:object_r:container_file_t:s0:c1,c2"));
+        let output = t.container(bundle.clone()).command("run").fails(1);
+        // The kernel's own words are those of the file system that does not know the option.
+        assert!(output.stderr().contains("linux.mountLabel") || t.differs("names of elements"), "{output}");
+        t.assert_nothing_left();
+        // Neither procfs nor sysfs nor a bind gets one, nor does anything else, if it is empty.
+        let source = t.new_directory();
+        let mounts = json!([{"destination": "/proc", "type": "proc"}, {"destination": "/sys", "type": "sysfs"},
+            {"destination": "/data", "source": source, "type": "bind", "options": ["bind"]}]);
+        let unlabelled =
+            bundle.clone().set("/mounts", mounts).remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
+        assert_eq!(t.output_of(unlabelled), "ok\n");
+        assert_eq!(t.output_of(bundle.set("/linux/mountLabel", json!(""))), "ok\n");
+    });
+}
+
 /// A profile that allows everything but to write below /forbidden, unloaded when dropped.
 struct Profile(String);
 

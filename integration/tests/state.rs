@@ -1,6 +1,6 @@
 //! What `state` and `list` tell.
 
-use corten_integration::{Runtime, on_every_view, once};
+use corten_integration::{Runtime, assert_valid, on_every_view, once};
 use serde_json::{Value, json};
 
 #[test]
@@ -23,6 +23,32 @@ fn state_prints_runcs_fields() {
         assert!(created.starts_with("20") && created.ends_with('Z') && created.contains('T'), "{created}");
         let environment = std::fs::metadata(container.proc_file("ns/mnt"));
         assert!(environment.is_ok(), "pid is in the caller's pid namespace");
+    });
+}
+
+#[test]
+fn state_is_valid_by_the_schema_in_every_status() {
+    on_every_view(|t| {
+        let seen = t.new_path("creating");
+        let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", format!("cat > {}", seen.display())]});
+        let bundle = t.bundle().args(&["sleep", "1000"]).set("/hooks/createRuntime", json!([hook]));
+        let container = t.container(bundle.set("/annotations", json!({"a": "b"})));
+        let valid = |status: &str| {
+            container.wait_for(status);
+            assert_valid(&container.state(), "state-schema.json");
+        };
+        container.create();
+        let creating = serde_json::from_slice(&std::fs::read(seen).unwrap()).unwrap();
+        assert_valid(&creating, "state-schema.json");
+        valid("created");
+        container.start();
+        valid("running");
+        // Of runc's state, engines read `paused` as well, which the specification leaves to the runtime.
+        container.command("pause").ok();
+        assert_eq!(container.status(), "paused");
+        container.command("resume").ok();
+        container.kill("KILL");
+        valid("stopped");
     });
 }
 

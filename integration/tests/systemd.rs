@@ -8,6 +8,17 @@ use std::process::{Child, Command};
 
 const CGROUPS: &str = "/sys/fs/cgroup";
 
+/// Whether systemd has mounted version 2 alone.
+fn is_unified() -> bool {
+    Path::new(CGROUPS).join("cgroup.controllers").exists()
+}
+
+/// The cgroup of a unit of system.slice; on version 1 in a hierarchy where systemd itself makes one.
+fn cgroup_of(unit: &str) -> PathBuf {
+    let hierarchy = if is_unified() { "" } else { "pids" };
+    Path::new(CGROUPS).join(hierarchy).join("system.slice").join(unit)
+}
+
 fn systemd_runs() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
@@ -49,7 +60,7 @@ fn created(t: &Sandbox, adapt: impl FnOnce(Bundle) -> Bundle) -> (Container<'_>,
     let container = t.container(adapt(bundle));
     container.command("create").global("--systemd-cgroup").ok();
     let unit = format!("test-{name}.scope");
-    let cgroup = Path::new(CGROUPS).join("system.slice").join(&unit);
+    let cgroup = cgroup_of(&unit);
     (container, unit, cgroup)
 }
 
@@ -87,6 +98,9 @@ fn without_systemd_it_is_refused() {
 #[test]
 fn a_scope_has_the_limits_and_ends_with_the_container() {
     needs_systemd!();
+    if !is_unified() {
+        skip!("systemd has mounted version 1");
+    }
     once(|t| {
         let (container, unit, cgroup) = created(t, |bundle| {
             bundle
@@ -144,6 +158,71 @@ fn a_scope_has_the_limits_and_ends_with_the_container() {
     });
 }
 
+/// The whole of `systemctl daemon-reload`, after which systemd puts its own view of the limits back.
+fn daemon_reload() {
+    assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
+}
+
+#[test]
+fn on_version_1_a_scope_has_the_limits_in_all_hierarchies_and_ends_with_the_container() {
+    needs_systemd!();
+    if is_unified() {
+        skip!("systemd has mounted version 2 alone");
+    }
+    once(|t| {
+        let (container, unit, _) = created(t, |bundle| {
+            bundle
+                .set("/linux/resources/pids", json!({"limit": 20}))
+                .set("/linux/resources/cpu", json!({"shares": 2048, "quota": 50_000, "period": 100_000}))
+                .add("/linux/resources/devices", json!({"allow": true, "type": "c", "major": 10, "access": "r"}))
+        });
+        let memberships = text(container.proc_file("cgroup"));
+        // name=elogind and the like belong to somebody else; of rdma and misc a root may be all there is.
+        let own: Vec<&str> =
+            memberships.lines().filter(|line| line.ends_with(&format!("/system.slice/{unit}"))).collect();
+        for controller in [":pids:", ":devices:", ":freezer:", "cpu,", ":name=systemd:", ":blkio:"] {
+            assert!(own.iter().any(|line| line.contains(controller)), "{controller}: {memberships}");
+        }
+        let file = |controller: &str, file: &str| {
+            text(Path::new(CGROUPS).join(controller).join("system.slice").join(&unit).join(file))
+        };
+        let check = |pids: &str| {
+            assert_eq!(property(&unit, "TasksMax"), pids);
+            assert_eq!(property(&unit, "CPUQuotaPerSecUSec"), "500ms");
+            assert_eq!(property(&unit, "DevicePolicy"), "strict");
+            assert_eq!((file("pids", "pids.max").as_str(), file("cpu", "cpu.shares").as_str()), (pids, "2048"));
+            assert_eq!(file("cpu", "cpu.cfs_quota_us"), "50000");
+            let rules = file("devices", "devices.list");
+            assert!(rules.contains("c 10:* r\n") && rules.contains("c 1:3 rwm") && !rules.contains("a *:*"), "{rules}");
+        };
+        check("20");
+        daemon_reload();
+        check("20");
+        container.start();
+        container.command("pause").ok();
+        container.wait_for("paused");
+        assert_eq!(file("freezer", "freezer.state"), "FROZEN");
+        // Told to systemd without a moment of running.
+        container.command("update").option("--pids-limit").option("25").ok();
+        assert_eq!(file("freezer", "freezer.state"), "FROZEN");
+        container.command("resume").ok();
+        container.command("update").option("--pids-limit").option("30").ok();
+        container.wait_for("running");
+        daemon_reload();
+        check("30");
+        let ps = container.command("ps").option("--format").option("json").ok();
+        assert_eq!(ps.stdout().trim(), format!("[{}]", container.pid()));
+        assert_eq!(t.command("exec", &[container.id(), "true"]).run().code(), 0);
+        container.kill("KILL");
+        container.wait_for("stopped");
+        container.delete();
+        assert!(!is_loaded(&unit));
+        for hierarchy in corten_integration::cgroup_mount_points() {
+            assert!(!hierarchy.join("system.slice").join(&unit).exists(), "{hierarchy:?}");
+        }
+    });
+}
+
 #[test]
 fn the_default_is_a_scope_named_after_the_container() {
     needs_systemd!();
@@ -160,6 +239,9 @@ fn the_default_is_a_scope_named_after_the_container() {
 #[test]
 fn the_program_sees_its_own_cgroup_with_and_without_a_namespace() {
     needs_systemd!();
+    if !is_unified() {
+        skip!("systemd has mounted version 1");
+    }
     once(|t| {
         let show = ["cat", "/proc/self/cgroup", "/sys/fs/cgroup/cgroup.procs"];
         let name = t.unique_name();
@@ -234,6 +316,78 @@ fn a_unit_of_somebody_else_is_left_alone() {
         drop(stranger);
         eventually("the stranger's scope is gone", || !is_loaded(&unit));
     });
+}
+
+#[test]
+fn a_scope_that_systemd_stopped_first_is_deleted() {
+    needs_systemd!();
+    once(|t| {
+        // The first of a pid namespace does not hear the signal that asks.
+        let patience = json!({"org.systemd.property.TimeoutStopUSec": "uint64 500000"});
+        let (container, unit, cgroup) = created(t, |bundle| bundle.set("/annotations", patience));
+        container.start();
+        assert!(Command::new("systemctl").args(["stop", &unit]).status().unwrap().success());
+        container.wait_for("stopped");
+        for refused in ["pause", "resume"] {
+            container.command(refused).fails(1);
+        }
+        container.delete();
+        assert!(!is_loaded(&unit) && !cgroup.exists());
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_scope_that_failed_leaves_its_name_free() {
+    needs_systemd!();
+    once(|t| {
+        // A scope that is kept when it fails, and fails: its processes end at a signal of systemd's that means failure.
+        let name = t.unique_name();
+        let unit = format!("test-{name}.scope");
+        let args = ["--scope", "--quiet", "--unit", &unit, "--property=RuntimeMaxSec=1", "sleep", "1000"];
+        let _ = Command::new("systemd-run").args(args).status().unwrap();
+        eventually("it has failed", || property(&unit, "ActiveState") == "failed");
+        let container = t.container(t.bundle().set("/linux/cgroupsPath", format!("system.slice:test:{name}")));
+        container.command("create").global("--systemd-cgroup").ok();
+        assert_eq!(property(&unit, "ActiveState"), "active");
+        container.command("delete").option("--force").ok();
+        assert!(!is_loaded(&unit));
+    });
+}
+
+#[test]
+fn a_cgroup_that_lost_its_mark_is_not_touched() {
+    needs_systemd!();
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            return; // the others have no mark
+        }
+        let (container, unit, cgroup) = created(t, |bundle| bundle);
+        container.start();
+        let of_systemd = if is_unified() { cgroup.clone() } else { unified_of(&unit) };
+        let attributes = [c"user.corten.mark", c"trusted.corten.mark"];
+        let removed = attributes.iter().filter(|name| rustix::fs::removexattr(&of_systemd, **name).is_ok()).count();
+        assert_eq!(removed, 1);
+        for (verb, option) in [("pause", None), ("update", Some("--pids-limit=5")), ("events", Some("--stats"))] {
+            let command = option.iter().fold(container.command(verb), |command, option| command.option(*option));
+            let failed = command.fails(1);
+            assert!(failed.stderr().contains("somebody else's by now"), "{failed}");
+        }
+        assert_eq!(
+            t.command("exec", &[container.id(), "true"]).fails(255).stderr().matches("somebody else").count(),
+            1
+        );
+        assert_ne!(text(cgroup.join("pids.max")), "5");
+        // The unit's description still says whose it is: systemd is asked to stop it.
+        container.command("delete").option("--force").ok();
+        assert!(!is_loaded(&unit) && !cgroup.exists());
+    });
+}
+
+/// The cgroup by which systemd knows a unit of system.slice on version 1.
+fn unified_of(unit: &str) -> PathBuf {
+    let hybrid = Path::new(CGROUPS).join("unified/system.slice").join(unit);
+    if hybrid.exists() { hybrid } else { Path::new(CGROUPS).join("systemd/system.slice").join(unit) }
 }
 
 /// What the harness does for root, for an ordinary user in a session of its own.

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::log::{Format, LogOptions};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use libcorten::seccomp::Backend;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -256,7 +257,11 @@ fn find_verb(name: &OsStr) -> Result<&'static Verb, Failure> {
 
 /// In the form of runc's, which engines take apart.
 fn version() -> String {
-    format!("corten version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), libcorten::spec::VERSION)
+    let version = format!("corten version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), libcorten::spec::VERSION);
+    match Backend::BUILT_IN.library_version() {
+        Some(library) => format!("{version}libseccomp: {library}\n"),
+        None => version,
+    }
 }
 
 fn global_help(command: &mut Command) -> String {

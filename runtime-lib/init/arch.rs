@@ -256,5 +256,6 @@ numbers! {
     FACCESSAT2 = 439, 439;
     FACCESSAT = 269, 48;
     FCHMOD = 91, 52;
+    SETXATTR = 188, 5;
     MOUNT_SETATTR = 442, 442;
 }

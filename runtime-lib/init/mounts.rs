@@ -6,6 +6,7 @@
 
 use crate::copyup;
 use crate::fault::{During, Fault, OfElement, Step};
+use crate::link::Link;
 use crate::path::{Missing, PathBuf, Root};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, RawFd, open};
 use crate::wire::{List, Mount, MountOp, Op};
@@ -14,6 +15,8 @@ use core::ffi::CStr;
 const S_IFDIR: u32 = 0o040000;
 const S_IFCHR: u32 = 0o020000;
 const S_IFREG: u32 = 0o100000;
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+const SYSFS_MAGIC: u64 = 0x6265_6572;
 const MS_REC: u64 = 0x4000;
 const ATTR_RDONLY: u64 = 1;
 const ATTR_NOSUID: u64 = 2;
@@ -22,18 +25,73 @@ const ATTR_NOEXEC: u64 = 8;
 /// All but the access times, which a remount leaves alone.
 const FLAGS: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC | 0x20_0000;
 
-/// Carries out every step for `mounts`.
-pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>) -> Step {
+/// The container's procfs and sysfs as they were mounted. What is masked in them is walked to from there: whoever has a hand in
+/// the rootfs may give the name /proc to something else meanwhile, where there is nothing to mask.
+#[derive(Default)]
+pub struct Kernel {
+    proc: Option<Fd>,
+    sys: Option<Fd>,
+}
+
+impl Kernel {
+    /// The place to remember a mount on `target` in.
+    fn place(&mut self, target: &CStr) -> Option<&mut Option<Fd>> {
+        match target.to_bytes() {
+            b"/proc" => Some(&mut self.proc),
+            b"/sys" => Some(&mut self.sys),
+            _ => None,
+        }
+    }
+
+    /// Where to walk from to `path`, and the rest of it.
+    fn walk<'p>(&self, root: Root, path: &'p CStr) -> (Root, &'p CStr) {
+        for (mount, prefix) in [(&self.proc, c"/proc/"), (&self.sys, c"/sys/")] {
+            let rest = path.to_bytes_with_nul().strip_prefix(prefix.to_bytes());
+            if let (Some(mount), Some(Ok(rest))) = (mount, rest.map(CStr::from_bytes_with_nul)) {
+                return (Root(mount.0), rest);
+            }
+        }
+        (root, path)
+    }
+
+    /// Remembers the file system that was just mounted by path.
+    fn find(&mut self, root: Root, mount: &Mount<'_>) -> Step {
+        let Some(place) = self.place(mount.target) else { return Ok(()) };
+        let made = root.open_no_symlinks(mount.target).during(Op::OpenTarget)?;
+        let kind = if mount.target == c"/proc" { PROC_SUPER_MAGIC } else { SYSFS_MAGIC };
+        if !is_mount_root(&made)? || sys::file_system(made.0).during(Op::OpenTarget)? != kind {
+            return Err(Fault::new(Op::CheckTarget, Errno::EINVAL));
+        }
+        *place = Some(made);
+        Ok(())
+    }
+}
+
+/// Carries out every step for `mounts`; with `remember`, gives what paths to be masked are walked to from.
+pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>, link: &Link, remember: bool) -> Step<Kernel> {
+    let mut kernel = Kernel::default();
     for (place, mount) in mounts.iter().enumerate() {
+        if mount.target == c"/" {
+            // What was mounted before is not what the container sees.
+            kernel = Kernel::default();
+        }
         match mount.op {
+            MountOp::Filesystem if remember && mount.no_symlinks => {
+                filesystem(root, &mount).and_then(|()| kernel.find(root, &mount))
+            }
             MountOp::Filesystem => filesystem(root, &mount),
-            MountOp::Bind => bind(root, &mount),
+            MountOp::Bind => bind(root, &mount, link).map(|tree| {
+                if let Some(place) = kernel.place(mount.target) {
+                    *place = Some(tree);
+                }
+            }),
             MountOp::Symlink => symlink(root, &mount),
             MountOp::Remount => remount(root, &mount),
+            MountOp::Reconfigure => reconfigure(root, &mount),
         }
         .of(place)?;
     }
-    Ok(())
+    Ok(kernel)
 }
 
 fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
@@ -62,6 +120,10 @@ fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
     if mount.recursive_set | mount.recursive_clear != 0 {
         let made = reopen(root, mount)?;
         sys::set_attributes(made.0, mount.recursive_set, mount.recursive_clear, 0, true).during(Op::SetAttributes)?;
+    }
+    if let Some(label) = mount.label {
+        sys::fchdir(reopen(root, mount)?.0).during(Op::Label)?;
+        sys::set_xattr(c".", c"security.selinux", label).during(Op::Label)?;
     }
     if !mount.propagation.is_empty() {
         propagate(reopen(root, mount)?.0, mount)?;
@@ -98,13 +160,14 @@ fn target_directory(root: Root, mount: &Mount<'_>) -> Step<(Fd, bool)> {
 
 /// The mount that was just made: it must be the root of a mount, or somebody swapped the target since.
 fn reopen(root: Root, mount: &Mount<'_>) -> Step<Fd> {
-    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
     let made = root.open(mount.target).during(Op::OpenTarget)?;
-    let stat = sys::stat(made.0).during(Op::OpenTarget)?;
-    if stat.attributes & STATX_ATTR_MOUNT_ROOT == 0 {
-        return Err(Fault::new(Op::CheckTarget, Errno::EINVAL));
-    }
-    Ok(made)
+    if is_mount_root(&made)? { Ok(made) } else { Err(Fault::new(Op::CheckTarget, Errno::EINVAL)) }
+}
+
+fn is_mount_root(file: &Fd) -> Step<bool> {
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    let stat = sys::stat(file.0).during(Op::OpenTarget)?;
+    Ok(stat.attributes & STATX_ATTR_MOUNT_ROOT != 0)
 }
 
 fn push_mode(data: &mut PathBuf, mode: u16, more: bool) -> sys::Result {
@@ -114,8 +177,11 @@ fn push_mode(data: &mut PathBuf, mode: u16, more: bool) -> sys::Result {
     if more { data.push(b",") } else { Ok(()) }
 }
 
-fn bind(root: Root, mount: &Mount<'_>) -> Step {
-    let tree = sys::clone_tree(AT_FDCWD, mount.source, mount.recursive).during(Op::OpenSource)?;
+fn bind(root: Root, mount: &Mount<'_>, link: &Link) -> Step<Fd> {
+    let tree = match mount.tree {
+        Some(made) => Fd(link.fd(made)?),
+        None => sys::clone_tree(AT_FDCWD, mount.source, mount.recursive).during(Op::OpenSource)?,
+    };
     if mount.target == c"/proc" && !sys::is_in_procfs(tree.0).during(Op::OpenSource)? {
         // Something else would answer for the kernel there (CVE-2019-16884).
         return Err(Fault::new(Op::CheckSource, Errno::EINVAL));
@@ -124,9 +190,23 @@ fn bind(root: Root, mount: &Mount<'_>) -> Step {
     let missing = if kind == S_IFDIR { Missing::Directory } else { Missing::File };
     let target = root.ensure(mount.target, missing)?;
     refuse_in_proc(&target, mount)?;
+    if mount.keep_mode || mount.copy_up {
+        fill(&tree, &target, mount)?;
+    }
     set_attributes(tree.0, mount)?;
     sys::attach(tree.0, target.0).during(Op::Attach)?;
-    propagate(tree.0, mount)
+    propagate(tree.0, mount)?;
+    Ok(tree)
+}
+
+/// A new tmpfs of the launcher's, before it is attached.
+fn fill(tree: &Fd, target: &Fd, mount: &Mount<'_>) -> Step {
+    if mount.keep_mode {
+        let mode = sys::stat(target.0).during(Op::OpenTarget)?.mode;
+        let directory = sys::openat(tree.0, c".", open::RDONLY | open::DIRECTORY).during(Op::Mount)?;
+        sys::fchmod(directory.0, u32::from(mode) & 0o7777).during(Op::Mount)?;
+    }
+    if mount.copy_up { copyup::copy_up(target.0, tree.0).during(Op::CopyUp) } else { Ok(()) }
 }
 
 fn set_attributes(tree: RawFd, mount: &Mount<'_>) -> Step {
@@ -163,10 +243,21 @@ fn remount(root: Root, mount: &Mount<'_>) -> Step {
     set_attributes(made.0, mount)
 }
 
+/// `mount(2)` with `MS_REMOUNT`: flags and options of the file system, and all attributes of the mount, as they are said.
+fn reconfigure(root: Root, mount: &Mount<'_>) -> Step {
+    let made = reopen(root, mount)?;
+    sys::fchdir(made.0).during(Op::OpenTarget)?;
+    let data = if mount.data.is_empty() { None } else { Some(mount.data) };
+    sys::mount(None, c".", None, mount.flags, data).during(Op::Mount)?;
+    set_attributes(made.0, mount)?;
+    propagate(made.0, mount)
+}
+
 /// `linux.readonlyPaths`: what exists becomes a read-only mount of itself.
-pub fn make_readonly(root: Root, paths: List<'_, &CStr>) -> Step {
+pub fn make_readonly(root: Root, kernel: &Kernel, paths: List<'_, &CStr>) -> Step {
     for (place, path) in paths.iter().enumerate() {
-        let target = match root.open(path) {
+        let (from, path) = kernel.walk(root, path);
+        let target = match from.open(path) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
             found => found.during(Op::OpenTarget).of(place)?,
         };
@@ -199,9 +290,10 @@ impl Masks {
     }
 
     /// `linux.maskedPaths`: a file becomes the null device, a directory an empty read-only one.
-    pub fn cover(&mut self, root: Root, paths: List<'_, &CStr>) -> Step {
+    pub fn cover(&mut self, root: Root, kernel: &Kernel, paths: List<'_, &CStr>) -> Step {
         for (place, path) in paths.iter().enumerate() {
-            let target = match root.open(path) {
+            let (from, path) = kernel.walk(root, path);
+            let target = match from.open(path) {
                 Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
                 found => found.during(Op::OpenTarget).of(place)?,
             };
@@ -233,9 +325,10 @@ fn cover_with(source: RawFd, target: &Fd) -> Step {
     sys::attach(tree.0, target.0).during(Op::Attach)
 }
 
-/// Binds the file, device or terminal behind `source` onto `path`, which becomes an empty file if it is missing.
+/// Binds the file, device or terminal behind `source` onto `path`, which becomes an empty file if it is missing. A link there
+/// would put it on whatever the link leads to (CVE-2025-52565).
 pub fn bind_file(root: Root, source: RawFd, path: &CStr) -> Step {
-    let target = root.ensure(path, Missing::File)?;
+    let target = root.ensure_file(path)?;
     let kind = sys::stat(target.0).during(Op::OpenTarget)?.kind();
     if kind != S_IFREG && kind != S_IFCHR {
         return Err(Fault::new(Op::CheckTarget, Errno::EINVAL));

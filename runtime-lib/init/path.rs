@@ -99,6 +99,22 @@ impl Root {
         }
     }
 
+    /// Opens the file at `path`, creating it where it is missing, with no symbolic link on the way.
+    pub fn ensure_file(self, path: &CStr) -> Step<Fd> {
+        let link = Fault::new(Op::CheckTarget, Errno::ELOOP);
+        match self.open_no_symlinks(path) {
+            Err(Errno::ELOOP) => Err(link),
+            Err(Errno::ENOENT) => {
+                let (parent, name) = self.open_parent(path)?;
+                match make(&parent, name, Missing::File) {
+                    Err(Errno::EEXIST) => Err(link),
+                    made => made.during(Op::CreateTarget),
+                }
+            }
+            found => found.during(Op::OpenTarget),
+        }
+    }
+
     /// Creates `path`, which was just found missing: mostly only its last component is.
     pub fn create_missing(self, path: &CStr, missing: Missing) -> Step<Fd> {
         let bytes = path.to_bytes();

@@ -119,7 +119,8 @@ fn procfs_user(orders: &Orders<'_>) -> Option<Phase> {
 fn build_root(orders: &Orders<'_>, link: &mut Link, procfs: Option<&Fd>) -> Result<(), Report> {
     // All sources outside the rootfs are opened before the root changes, all targets are walked from `root`.
     let root = during(Phase::Rootfs, rootfs::prepare(&orders.rootfs))?;
-    during(Phase::Mounts, mounts::mount_all(root, orders.mounts))?;
+    let covered = !orders.readonly_paths.is_empty() || !orders.masked_paths.is_empty();
+    let kernel = during(Phase::Mounts, mounts::mount_all(root, orders.mounts, link, covered))?;
     // After the mounts: /dev is one of them.
     during(Phase::Devices, devices::make_all(root, orders))?;
     if orders.runtime_hooks {
@@ -134,9 +135,9 @@ fn build_root(orders: &Orders<'_>, link: &mut Link, procfs: Option<&Fd>) -> Resu
     // Sysctls before the paths below /proc/sys become read-only would not matter: they go through a procfs of our own.
     during(Phase::Sysctl, sysctl::write_all(procfs, orders.sysctl))?;
     // After the hooks, which may still change what is in the rootfs; while the host's /dev/null is in reach.
-    during(Phase::ReadonlyPaths, mounts::make_readonly(root, orders.readonly_paths))?;
+    during(Phase::ReadonlyPaths, mounts::make_readonly(root, &kernel, orders.readonly_paths))?;
     if let Some(mut masks) = during(Phase::MaskedPaths, mounts::Masks::prepare(orders.masked_paths))? {
-        during(Phase::MaskedPaths, masks.cover(root, orders.masked_paths))?;
+        during(Phase::MaskedPaths, masks.cover(root, &kernel, orders.masked_paths))?;
     }
     during(Phase::Pivot, rootfs::pivot(root, &orders.rootfs))?;
     if let Some(console) = &orders.console {

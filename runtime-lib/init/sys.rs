@@ -230,6 +230,11 @@ pub fn executable(path: &CStr) -> Result {
     }
 }
 
+/// `setxattr(2)` of text.
+pub fn set_xattr(path: &CStr, name: &CStr, value: &CStr) -> Result {
+    call!(SETXATTR, text(path), text(name), text(value), value.to_bytes().len(), 0).map(drop)
+}
+
 /// `fchmod(2)`.
 pub fn fchmod(file: RawFd, mode: u32) -> Result {
     call!(FCHMOD, fd(file), mode as usize).map(drop)
@@ -509,11 +514,16 @@ pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result {
     call!(PRLIMIT64, 0, resource as usize, address(&limit), 0).map(drop)
 }
 
-/// Whether the file is in a procfs, by `fstatfs(2)`.
-pub fn is_in_procfs(file: RawFd) -> Result<bool> {
+/// The type of the file system that a file is in, by `fstatfs(2)`.
+pub fn file_system(file: RawFd) -> Result<u64> {
     let mut statfs = [0u64; 15];
     call!(FSTATFS, fd(file), address_mut(&mut statfs))?;
-    Ok(statfs.first() == Some(&0x9fa0))
+    Ok(statfs.first().copied().unwrap_or(0))
+}
+
+/// Whether the file is in a procfs.
+pub fn is_in_procfs(file: RawFd) -> Result<bool> {
+    Ok(file_system(file)? == 0x9fa0)
 }
 
 /// `keyctl(2)`: `KEYCTL_JOIN_SESSION_KEYRING`; the keyring's serial number.

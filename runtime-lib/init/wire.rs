@@ -130,6 +130,8 @@ wire_enum! {
         SetPropagation,
         /// Copy the directory below a tmpfs up.
         CopyUp,
+        /// Set the SELinux label of a mount's root.
+        Label,
         /// Make a device node.
         MakeNode,
         /// Set owner or mode.
@@ -340,8 +342,10 @@ wire_enum! {
         Bind,
         /// A symbolic link at `target` to `source`.
         Symlink,
-        /// The mount at `target` is made read-only.
+        /// The mount at `target` gets attributes.
         Remount,
+        /// The file system at `target` gets flags and data.
+        Reconfigure,
     }
 }
 
@@ -362,6 +366,8 @@ wire_struct! {
         flags: u64,
         /// Options of the file system.
         data: &'a CStr,
+        /// The mount, if the launcher has made it; of a file system that is new, `op` is `Bind` all the same.
+        tree: Option<FdIndex>,
         /// The new tmpfs gets the mode of the directory it covers.
         keep_mode: bool,
         /// No component of the target may be a symbolic link.
@@ -386,6 +392,8 @@ wire_struct! {
         propagation: List<'a, u64>,
         /// The directory below is copied into the new tmpfs.
         copy_up: bool,
+        /// The SELinux label of the mount's root.
+        label: Option<&'a CStr>,
     }
 }
 

@@ -47,9 +47,13 @@ pub(crate) fn security_modules(plan: &Plan) -> Result<()> {
         let message = "apparmor: config provided but apparmor not supported";
         return Err(Error::config("process.apparmorProfile", message).with_kind(ErrorKind::Unsupported));
     }
-    if plan.process.selinux_label.is_some() && !Path::new("/sys/fs/selinux/enforce").exists() {
+    let labelled = plan.process.selinux_label.is_some();
+    let context = |step: &crate::plan::MountStep| matches!(&step.action, MountAction::Filesystem { context: Some(_), fstype, .. } if fstype != "mqueue");
+    let labelled_mounts = plan.mounts.iter().any(context);
+    if (labelled || labelled_mounts) && !Path::new("/sys/fs/selinux/enforce").exists() {
+        let location = if labelled { "process.selinuxLabel" } else { "linux.mountLabel" };
         let message = "selinux label is specified in config, but selinux is disabled or not supported";
-        return Err(Error::config("process.selinuxLabel", message).with_kind(ErrorKind::Unsupported));
+        return Err(Error::config(location, message).with_kind(ErrorKind::Unsupported));
     }
     Ok(())
 }

@@ -190,7 +190,14 @@ impl ContainerBuilder {
     }
 
     fn plan_of(&self, bundle: &Bundle) -> Result<Plan> {
-        plan::lower(bundle, &self.id, &Host::probe()?, &self.choices())
+        let path = bundle.spec().cgroups_path.as_deref().unwrap_or_default();
+        // A slice of the system's manager is absolute too.
+        let host = match path.starts_with('/') || self.choices.systemd_cgroup && self.choices.systemd_user_bus.is_none()
+        {
+            true => Host::probe_for_absolute_path()?,
+            false => Host::probe()?,
+        };
+        plan::lower(bundle, &self.id, &host, &self.choices())
     }
 
     /// Creates the container: everything of the configuration but the program itself is in effect afterwards.
@@ -302,9 +309,11 @@ fn acquire(plan: &mut Plan, entry: &Entry, bundle: &Bundle) -> Result<(Record, M
     entry.write_record(&record)?;
     let made = record.cgroup.make(&plan.cgroup)?;
     if made.cgroup() != &record.cgroup {
-        // No right to make any, and none asked for.
         record.cgroup = made.cgroup().clone();
         entry.write_record(&record)?;
+    }
+    if made.cgroup().paths() != &plan.cgroup.paths {
+        // No right to make any, and none asked for.
         plan.stay_in_own_cgroup();
     }
     Ok((record, made))

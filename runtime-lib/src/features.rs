@@ -5,7 +5,7 @@
 
 use crate::host::{Hierarchy, Host, HostCgroups};
 use crate::plan::{self, Choices};
-use crate::seccomp::{Arch, Filter};
+use crate::seccomp::{Arch, Backend, Filter};
 use crate::{Bundle, ContainerId, spec};
 use serde_json::{Value, json};
 
@@ -20,14 +20,26 @@ pub fn features() -> Value {
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": mount_options(),
         "linux": linux(systemd),
-        "annotations": {"org.corten.version": env!("CARGO_PKG_VERSION")},
+        "annotations": annotations(),
         "potentiallyUnsafeConfigAnnotations": unsafe_annotations,
     })
+}
+
+/// As runc names the version of libseccomp, where that is what compiles the filters.
+fn annotations() -> Value {
+    let mut annotations = json!({"org.corten.version": env!("CARGO_PKG_VERSION")});
+    if let Some(version) = Backend::BUILT_IN.library_version() {
+        merge(&mut annotations, json!({"io.github.seccomp.libseccomp.version": version}));
+    }
+    annotations
 }
 
 fn linux(systemd: bool) -> Value {
     let linux = |element: &str, value: Value| plans(json!({"linux": {element: value}}), false);
     let rdma = json!({"rdma": {"mlx5_0": {"hcaHandles": 1}}});
+    // Devices can only move to a network namespace of the container.
+    let net_devices =
+        json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "network"}], "netDevices": {"eth0": {}}}});
     json!({
         "namespaces": namespaces(),
         "capabilities": capabilities(),
@@ -39,7 +51,7 @@ fn linux(systemd: bool) -> Value {
         "selinux": {"enabled": plans(json!({"process": {"selinuxLabel": "a:b:c:s0"}}), false)},
         "intelRdt": {"enabled": linux("intelRdt", json!({"closID": "a", "l3CacheSchema": "L3:0=f"}))},
         "mountExtensions": {"idmap": {"enabled": id_maps()}},
-        "netDevices": {"enabled": linux("netDevices", json!({"eth0": {}}))},
+        "netDevices": {"enabled": plans(net_devices, false)},
     })
 }
 

@@ -19,7 +19,7 @@ impl Cgroup {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`]: a path that leads out of the container's cgroup, a controller that it does not have.
     pub(crate) fn below(&self, sub: &SubCgroup) -> Result<Cgroup> {
-        let mut below = self.clone();
+        let mut below = self.clone_if_ours()?;
         match sub {
             SubCgroup::Everywhere(path) => {
                 below.paths.directories_mut().into_iter().try_for_each(|directory| descend(directory, path))?;
@@ -47,7 +47,7 @@ impl Cgroup {
         let path = format!("/proc/{pid}/cgroup");
         let text = std::fs::read_to_string(&path).map_err(|error| Error::os(format!("read {path}"), error))?;
         let own = text.lines().find_map(|line| line.strip_prefix("0::"));
-        let mut found = self.clone();
+        let mut found = self.clone_if_ours()?;
         let unified = match &mut found.paths {
             CgroupPaths::Hybrid { unified: directory, .. } | CgroupPaths::V2 { directory } => Some(directory),
             CgroupPaths::V1 { .. } | CgroupPaths::Unmanaged => None,
@@ -56,6 +56,12 @@ impl Cgroup {
             own.clone_into(&mut unified.path);
         }
         Ok(found)
+    }
+
+    /// To be changed: what is below a unit that is ours has no mark of its own.
+    fn clone_if_ours(&self) -> Result<Cgroup> {
+        self.must_be_ours()?;
+        Ok(Cgroup { scope: None, ..self.clone() })
     }
 
     /// Whether all of them exist, as the first that does not.

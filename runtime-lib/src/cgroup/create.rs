@@ -1,11 +1,12 @@
 //! Making the directories and writing the limits.
 
 use super::files::{self, ControlFile};
-use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, processes_below, remove};
+use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, owner, processes_below};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::cgroup::{CgroupWrite, IfAbsent, properties_of};
+use crate::plan::cgroup::{CgroupWrite, IfAbsent, device_properties, properties_of};
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,14 @@ impl Made {
         let own: Vec<PathBuf> = paths.directories().map(CgroupDirectory::absolute).collect();
         write_all(&own, &plan.writes, enable_all(plan), &mut |_| ())?;
         match paths {
-            CgroupPaths::V2 { directory } => devices::attach(&directory.absolute(), &plan.devices),
+            CgroupPaths::V2 { directory } => {
+                devices::attach(&directory.absolute(), &plan.devices)?;
+                let owner = plan.owner.filter(|&owner| owner != nix::unistd::geteuid().as_raw());
+                match owner.filter(|_| self.cgroup.existed.is_empty()) {
+                    Some(owner) => owner::give(&directory.absolute(), owner),
+                    None => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -63,18 +71,41 @@ impl Made {
     /// Those of [`Cgroup::join`]; systemd cannot be reached, refuses, or does not answer in time.
     pub fn join(&self, plan: &CgroupPlan, pid: i32) -> Result<()> {
         let (Some(scope), Some(asked)) = (&self.cgroup.scope, &plan.systemd) else { return self.cgroup.join(pid) };
-        scope.start(asked, properties_of(&plan.writes), pid)?;
+        let version_1 = self.cgroup.is_version_1();
+        let mut properties = properties_of(&plan.writes);
+        if version_1 {
+            properties.extend(device_properties(&plan.devices));
+            // What is left of somebody else of that name in a hierarchy that systemd does not look at.
+            let old = self.cgroup.paths.directories().map(CgroupDirectory::absolute).filter(|path| path.exists());
+            let taken = old.into_iter().try_for_each(|path| may_be_taken_over(&path));
+            taken.map_err(|error| scope.is_taken(error))?;
+        }
+        scope.start(asked, version_1, properties, pid)?;
+        let Some(directory) = self.cgroup.paths.of_systemd() else { return Ok(()) };
         let path = format!("/proc/{pid}/cgroup");
         let text = files::read(Path::new(&path)).map_err(|e| Error::os(format!("read {path}"), e))?;
-        let now = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
-        match self.cgroup.paths.unified() {
-            Some(directory) if directory.path == now => scope.mark(&directory.absolute()),
-            directory => {
-                let expected = directory.map_or("", |directory| directory.path.as_str());
-                let text = format!("systemd put the container into the cgroup {now} instead of {expected}");
-                Err(Error::config("linux.cgroupsPath", text))
+        let prefix = if directory.controllers.is_empty() { "0::" } else { ":name=systemd:" };
+        let now = text.lines().find_map(|line| line.split_once(prefix)).map_or("", |(_, now)| now);
+        if now != directory.path {
+            let text = format!("systemd put the container into the cgroup {now} instead of {}", directory.path);
+            return Err(Error::config("linux.cgroupsPath", text));
+        }
+        scope.mark(&directory.absolute())?;
+        if version_1 { self.join_beside_systemd(pid) } else { Ok(()) }
+    }
+
+    /// Version 1 has hierarchies that systemd leaves alone, and others in which it makes a unit's cgroup only when a
+    /// property asks for it: the container has one in each, as from runc.
+    fn join_beside_systemd(&self, pid: i32) -> Result<()> {
+        for directory in self.cgroup.paths.directories() {
+            let mut fresh = Vec::new();
+            let path = directory.absolute();
+            make_directory(directory, &mut fresh).or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })?;
+            if directory.controllers.iter().any(|name| name == "cpuset") {
+                inherit_cpuset(directory, &fresh)?;
             }
         }
+        self.cgroup.join_all(pid)
     }
 
     /// Removes what was made and nothing else, a directory above only if nothing else is in it by now. Processes must
@@ -88,9 +119,13 @@ impl Made {
         }
         let own: Vec<PathBuf> = self.cgroup.paths.directories().map(CgroupDirectory::absolute).collect();
         let mut result = Ok(());
+        // Those that existed lose the container's device rules.
+        for directory in own.iter().filter(|directory| self.cgroup.existed.contains(*directory)) {
+            result = result.and(self.cgroup.remove_but_existed(directory));
+        }
         for directory in self.directories.iter().rev() {
             if own.contains(directory) {
-                result = result.and(remove::tree(directory));
+                result = result.and(self.cgroup.remove_but_existed(directory));
             } else {
                 // Another container may have moved in meanwhile: the directory is theirs then.
                 let _ = std::fs::remove_dir(directory);
@@ -132,7 +167,7 @@ impl Cgroup {
             Ok(()) => Ok(made),
             Err(error) if may_do_without(plan, &error) => {
                 made.undo()?;
-                let cgroup = Cgroup { driver: self.driver, paths: CgroupPaths::Unmanaged, scope: None };
+                let cgroup = Cgroup { paths: CgroupPaths::Unmanaged, scope: None, ..self.clone() };
                 Ok(Made { cgroup, directories: Vec::new() })
             }
             // The first fault is the one to tell.
@@ -171,11 +206,21 @@ fn make_directories(made: &mut Made) -> Result<()> {
     for directory in cgroup.paths.directories() {
         let known = made.directories.len();
         make_directory(directory, &mut made.directories)?;
+        let own = directory.absolute();
+        if !made.directories.contains(&own) {
+            everything_below(&own, &mut made.cgroup.existed);
+        }
         if directory.controllers.iter().any(|name| name == "cpuset") {
             inherit_cpuset(directory, made.directories.get(known..).unwrap_or_default())?;
         }
     }
     Ok(())
+}
+
+/// A cgroup and all below it.
+fn everything_below(directory: &Path, found: &mut BTreeSet<PathBuf>) {
+    files::subdirectories(directory).iter().for_each(|below| everything_below(below, found));
+    found.insert(directory.to_owned());
 }
 
 /// Makes the container's directory in one hierarchy and the missing ones above it.

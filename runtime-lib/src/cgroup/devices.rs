@@ -91,6 +91,15 @@ pub(super) fn replace(directory: &Path, policy: &DevicePolicy) -> Result<()> {
     Ok(())
 }
 
+/// Takes away what [`attach`] put on a cgroup that stays.
+pub(super) fn detach(directory: &Path) -> Result<(), Errno> {
+    let cgroup = files::open_directory(directory)?;
+    for program in bpf::device_programs(cgroup.as_fd())? {
+        bpf::detach_device_program(program.as_fd(), cgroup.as_fd())?;
+    }
+    Ok(())
+}
+
 /// The program for a policy.
 fn program(policy: &DevicePolicy) -> Vec<Instruction> {
     let mut program = Program {

@@ -30,7 +30,7 @@ impl Cgroup {
     /// # Errors
     /// The state cannot be read.
     pub fn is_frozen(&self) -> Result<bool> {
-        self.freezer().map_or(Ok(false), |freezer| freezer.is_frozen())
+        self.freezer_if_ours()?.map_or(Ok(false), |freezer| freezer.is_frozen())
     }
 
     /// Whether the container was asked to freeze, whether or not its processes have come to a stop: also what a freeze
@@ -39,7 +39,7 @@ impl Cgroup {
     /// # Errors
     /// The state cannot be read.
     pub fn is_freezing(&self) -> Result<bool> {
-        self.freezer().map_or(Ok(false), |freezer| freezer.is_asked())
+        self.freezer_if_ours()?.map_or(Ok(false), |freezer| freezer.is_asked())
     }
 
     /// Stops all processes and waits until they have stopped, up to ten seconds; if they have not, they run on.
@@ -105,10 +105,15 @@ impl Cgroup {
     }
 
     fn thaw_if_there(&self) -> Result<()> {
-        match self.freezer().map(|freezer| freezer.ask(false)) {
+        match self.freezer_if_ours()?.map(|freezer| freezer.ask(false)) {
             Some(Err(error)) if error.errno() != Some(Errno::ENOENT as i32) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// None in a unit that is somebody else's by now.
+    fn freezer_if_ours(&self) -> Result<Option<Freezer>> {
+        Ok(if self.is_still_ours()? { self.freezer() } else { None })
     }
 
     fn freezer(&self) -> Option<Freezer> {
@@ -117,6 +122,7 @@ impl Cgroup {
     }
 
     fn freezer_or_fault(&self) -> Result<Freezer> {
+        self.must_be_ours()?;
         self.freezer().ok_or_else(|| Error::new(ErrorKind::Unsupported, "this host has no cgroup freezer"))
     }
 }

@@ -13,6 +13,7 @@ mod devices;
 mod files;
 mod freeze;
 mod oom;
+mod owner;
 mod remove;
 pub mod stats;
 mod systemd;
@@ -27,7 +28,7 @@ pub(crate) use systemd::must_run as systemd_must_run;
 
 use crate::error::{Error, Result};
 use crate::host::HostCgroups;
-use crate::plan::cgroup::{CgroupWrite, properties_of};
+use crate::plan::cgroup::{CgroupWrite, DevicePolicy, device_properties, properties_of};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -46,6 +47,9 @@ pub struct Cgroup {
     /// The unit, where systemd made them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scope: Option<systemd::Scope>,
+    /// What was there before, with all below it: it is used, but never removed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    existed: BTreeSet<PathBuf>,
 }
 
 impl Cgroup {
@@ -53,7 +57,7 @@ impl Cgroup {
     pub fn chosen(plan: &CgroupPlan) -> Cgroup {
         let scope = plan.systemd.as_ref().map(systemd::Scope::of);
         let driver = if scope.is_some() { Driver::Systemd } else { Driver::Cgroupfs };
-        Cgroup { driver, paths: plan.paths.clone(), scope }
+        Cgroup { driver, paths: plan.paths.clone(), scope, existed: BTreeSet::new() }
     }
 
     /// Where they are.
@@ -61,13 +65,19 @@ impl Cgroup {
         &self.paths
     }
 
-    /// Tells the manager that made the cgroups of limits that are written anew: systemd would else put its own back the
-    /// next time that it looks at the unit. Nothing to do for cgroupfs.
-    fn tell_manager(&self, writes: &[CgroupWrite]) -> Result<()> {
-        match &self.scope {
-            Some(scope) => scope.set(&properties_of(writes)),
-            None => Ok(()),
+    /// Tells the manager that made the cgroups of limits, and with `devices` of device rules, that are written anew:
+    /// systemd would else put its own back the next time that it looks at the unit. Nothing to do for cgroupfs.
+    fn tell_manager(&self, writes: &[CgroupWrite], devices: Option<&DevicePolicy>) -> Result<()> {
+        let Some(scope) = &self.scope else { return Ok(()) };
+        let mut properties = properties_of(writes);
+        if self.is_version_1() {
+            properties.extend(devices.map(device_properties).unwrap_or_default());
         }
+        scope.set(&properties)
+    }
+
+    fn is_version_1(&self) -> bool {
+        matches!(self.paths, CgroupPaths::V1 { .. } | CgroupPaths::Hybrid { .. })
     }
 
     /// What the container's `cgroup` mount shows, one for each hierarchy of `host` in which the container is.
@@ -83,6 +93,7 @@ impl Cgroup {
     pub fn clone_fd(&self) -> Result<Option<OwnedFd>> {
         match &self.paths {
             CgroupPaths::V2 { directory } => {
+                self.must_be_ours()?;
                 let path = directory.absolute();
                 let fd = files::open_directory(&path).map_err(|e| Error::os(format!("open {}", path.display()), e))?;
                 Ok(Some(fd))
@@ -96,6 +107,11 @@ impl Cgroup {
     /// # Errors
     /// A write of `cgroup.procs` fails; `ESRCH` when the process is gone.
     pub fn join(&self, pid: i32) -> Result<()> {
+        self.must_be_ours()?;
+        self.join_all(pid)
+    }
+
+    fn join_all(&self, pid: i32) -> Result<()> {
         let pid = pid.to_string();
         for directory in self.paths.directories() {
             let procs = directory.absolute().join("cgroup.procs");
@@ -118,9 +134,17 @@ impl Cgroup {
 
     /// Whether a cgroup that systemd made is there and was not made again for somebody else meanwhile.
     fn is_still_ours(&self) -> Result<bool> {
-        match (&self.scope, self.paths.unified()) {
+        match (&self.scope, self.paths.of_systemd()) {
             (Some(scope), Some(directory)) => scope.has_marked(&directory.absolute()),
             _ => Ok(true),
+        }
+    }
+
+    /// What belongs to somebody else by now is neither changed nor joined.
+    fn must_be_ours(&self) -> Result<()> {
+        match &self.scope {
+            Some(scope) if !self.is_still_ours()? => Err(scope.is_not_ours()),
+            _ => Ok(()),
         }
     }
 

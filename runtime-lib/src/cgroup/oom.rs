@@ -39,6 +39,7 @@ impl Cgroup {
     /// # Errors
     /// The kernel refuses.
     pub fn watch_oom(&self) -> Result<OomWatch> {
+        self.must_be_ours()?;
         let kind = match (&self.paths, self.paths.of_controller("memory")) {
             (CgroupPaths::V2 { directory }, _) => version_2(&directory.absolute().join("memory.events"))?,
             (_, Some((_, directory))) => version_1(&directory.absolute())?,

@@ -1,6 +1,7 @@
 //! Taking the directories away.
 
-use super::{Cgroup, files};
+use super::create::is_rootless;
+use super::{Cgroup, devices, files};
 use crate::error::{Error, Result};
 use nix::errno::Errno;
 use std::path::Path;
@@ -14,7 +15,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl Cgroup {
     /// Removes the container's directories and the cgroups that it made inside, the deepest first. What is gone already
-    /// is no fault. One that is still busy is tried again for up to ten seconds. Directories above are left, as by runc.
+    /// is no fault. One that is still busy is tried again for up to ten seconds. Directories above are left, as by runc,
+    /// and so is what was there before the container.
     ///
     /// # Errors
     /// A directory cannot be removed, `EBUSY` while processes are in it; the others are removed all the same.
@@ -31,14 +33,35 @@ impl Cgroup {
         }
         let mut result = Ok(());
         for directory in self.paths.directories() {
-            result = result.and(tree(&directory.absolute()));
+            result = result.and(self.remove_but_existed(&directory.absolute()));
         }
         result
     }
 }
 
+impl Cgroup {
+    /// Leaves what existed, but without the container's device rules.
+    pub(super) fn remove_but_existed(&self, directory: &Path) -> Result<()> {
+        if !self.existed.contains(directory) {
+            return tree(directory);
+        }
+        if self.paths.unified().is_some_and(|unified| unified.absolute() == directory) {
+            match devices::detach(directory) {
+                Err(Errno::EPERM) if is_rootless() => {}
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(e) => {
+                    let text = format!("detach the eBPF device program from {}", directory.display());
+                    return Err(Error::os(text, e));
+                }
+            }
+        }
+        let below = files::subdirectories(directory);
+        below.iter().map(|below| self.remove_but_existed(below)).fold(Ok(()), Result::and)
+    }
+}
+
 /// Removes a cgroup and everything below it.
-pub(super) fn tree(directory: &Path) -> Result<()> {
+fn tree(directory: &Path) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     loop {

@@ -245,6 +245,7 @@ impl Cgroup {
     /// # Errors
     /// A file of the kernel's cannot be read, or has a form that is not known.
     pub fn stats(&self) -> Result<Stats> {
+        self.must_be_ours()?;
         let mut stats = Stats::default();
         match &self.paths {
             CgroupPaths::Unmanaged => {}

@@ -3,6 +3,7 @@
 use super::create::{enable_all, write_all};
 use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, files};
 use crate::error::{Error, Result};
+use crate::plan::cgroup::{CgroupWrite, DevicePolicy};
 use std::path::{Path, PathBuf};
 
 impl Cgroup {
@@ -13,13 +14,15 @@ impl Cgroup {
     /// # Errors
     /// The kernel refuses a limit: the error names the element of the configuration.
     pub fn update(&self, change: &CgroupPlan, with_devices: bool) -> Result<()> {
+        self.must_be_ours()?;
         let own: Vec<PathBuf> = self.paths.directories().map(CgroupDirectory::absolute).collect();
         let mut old = Vec::new();
         let enabling = if self.scope.is_some() { Ok(()) } else { enable_all(change) };
         let mut written = write_all(&own, &change.writes, enabling, &mut |file| old.extend(value_of(file)));
         if self.scope.is_some() {
             // What the kernel takes, systemd is told. It rounds some values, so that they are written once more.
-            written = written.and_then(|()| self.tell_manager(&change.writes));
+            let rules = with_devices.then_some(&change.devices);
+            written = written.and_then(|()| self.tell_manager_still(&change.writes, rules));
             written = written.and_then(|()| write_all(&own, &change.writes, Ok(()), &mut |_| ()));
         }
         let done = written.and_then(|()| match &self.paths {
@@ -27,6 +30,18 @@ impl Cgroup {
             _ => Ok(()),
         });
         done.inspect_err(|_| restore(&old))
+    }
+
+    /// systemd writes the device rules of version 1 one after the other, the first of which forbids everything: nothing of
+    /// the container is to run meanwhile.
+    fn tell_manager_still(&self, writes: &[CgroupWrite], devices: Option<&DevicePolicy>) -> Result<()> {
+        let running = self.is_version_1() && !self.is_freezing()?;
+        if running {
+            self.freeze()?;
+        }
+        let told = self.tell_manager(writes, devices);
+        let thawed = if running { self.thaw() } else { Ok(()) };
+        told.and(thawed)
     }
 
     /// Version 2: the kernel would reclaim, and then kill, to get below a limit that is lower than what is used. Refuses

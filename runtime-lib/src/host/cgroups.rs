@@ -43,10 +43,22 @@ impl HostCgroups {
     /// # Errors
     /// `/proc/self/cgroup` cannot be read, or no hierarchy is mounted at all.
     pub fn probe() -> Result<HostCgroups> {
+        HostCgroups::probe_all(is_mounted(ROOT, CGROUP2_SUPER_MAGIC))
+    }
+
+    /// On a pure version 2 machine that takes one system call, and the caller is said to be in the root.
+    pub(super) fn probe_for_absolute_path() -> Result<HostCgroups> {
+        match is_mounted(ROOT, CGROUP2_SUPER_MAGIC) {
+            true => Ok(HostCgroups { v1: Vec::new(), v2: Some(Hierarchy::new(&[], ROOT, "/")) }),
+            false => HostCgroups::probe_all(false),
+        }
+    }
+
+    fn probe_all(unified: bool) -> Result<HostCgroups> {
         let own = read_own().map_err(|e| Error::os("read /proc/self/cgroup", e))?;
         let memberships = memberships(&own);
         let unified_path = memberships.iter().find(|m| m.controllers.is_empty()).map_or("/", |m| m.own_path);
-        if is_mounted(ROOT, CGROUP2_SUPER_MAGIC) {
+        if unified {
             return Ok(HostCgroups { v1: Vec::new(), v2: Some(Hierarchy::new(&[], ROOT, unified_path)) });
         }
         let mut mounts: Option<Vec<MountedHierarchy>> = None;

@@ -6,7 +6,7 @@
 //! container's cgroups before it lets the program go.
 
 use super::wire::word;
-use super::{Hooked, Io, Launch, Session, orders, prepare_orders, send_orders, start_init};
+use super::{Hooked, Io, Launch, Prepared, Session, orders, prepare_orders, send_orders, start_init};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -50,7 +50,8 @@ pub(crate) fn enter<'a>(plan: &'a Plan, io: &Io<'_>, target: &Target<'_>) -> Res
     let hand_offs = orders::HandOffs { cgroup_wait, limits_first: false, unprivileged: false };
     let mut session = Session::new(plan, link, child);
     bound?;
-    let (bytes, fds) = prepare_orders(plan, io, &[], Some((target.pidfd, target.kinds)), None, &hand_offs)?;
+    let prepared = Prepared { of: Some((target.pidfd, target.kinds)), ..Prepared::default() };
+    let (bytes, fds) = prepare_orders(plan, io, &prepared, None, &hand_offs)?;
     let brought =
         send_orders(&session.link, &bytes, fds.all()).and_then(|()| bring_in(&mut session, target, in_cgroup));
     let brought = brought.and_then(|()| if cgroup_wait { session.say(word::CGROUP_JOINED) } else { Ok(()) });

@@ -34,7 +34,8 @@ fn single(maps: &[IdMap]) -> bool {
     matches!(maps, [map] if map.size == 1)
 }
 
-fn write_map(pid: i32, file: &str, location: &str, maps: &[IdMap]) -> Result<()> {
+/// Writes one mapping; `location` is the element that it is of.
+pub(super) fn write_map(pid: i32, file: &str, location: &str, maps: &[IdMap]) -> Result<()> {
     let mut text = String::new();
     for map in maps {
         let _ = writeln!(text, "{} {} {}", map.inside, map.outside, map.size);

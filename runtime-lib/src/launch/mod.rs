@@ -6,6 +6,7 @@
 
 mod enter;
 pub(crate) mod hooks;
+mod id_mapped;
 mod idmap;
 mod listener;
 mod netdev;
@@ -196,6 +197,7 @@ impl<'a> Session<'a> {
 /// The clone, a namespace to join, an id mapping, a cgroup; the init's own first steps.
 pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bool) -> Result<Launch<'a, Building>> {
     let joined = open_namespaces(plan)?;
+    let trees = id_mapped::make(plan, &joined, privileged)?;
     let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
     let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
     let into = made.clone_fd()?;
@@ -218,7 +220,13 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     // A child that is not where it was to be cloned into waits until it is.
     hand_offs.cgroup_wait |= into.is_some() && join && needs_cgroup;
     let mut session = Session::new(plan, link, child);
-    let (bytes, fds) = prepare_orders(plan, io, &joined, None, hook_output.as_ref(), &hand_offs)?;
+    let (bytes, fds) = prepare_orders(
+        plan,
+        io,
+        &Prepared { joined: &joined, trees: &trees, ..Prepared::default() },
+        hook_output.as_ref(),
+        &hand_offs,
+    )?;
     send_orders(&session.link, &bytes, fds.all())?;
     session.hook_output = hook_output;
     match bring_in(&mut session, made, join, &hand_offs, privileged, &joined) {
@@ -426,18 +434,29 @@ pub(crate) fn open_namespace(join: &Join) -> Result<OwnedFd> {
     }
 }
 
+/// What the launcher has opened for the init.
+#[derive(Default)]
+struct Prepared<'a> {
+    /// Namespaces to join.
+    joined: &'a [OwnedFd],
+    /// The process whose container is entered, and the kinds of its namespaces.
+    of: Option<(BorrowedFd<'a>, u64)>,
+    /// Mounts, by the place of their step.
+    trees: &'a [(usize, OwnedFd)],
+}
+
 fn prepare_orders<'b>(
     plan: &Plan,
     io: &Io<'b>,
-    joined: &'b [OwnedFd],
-    of: Option<(BorrowedFd<'b>, u64)>,
+    prepared: &Prepared<'b>,
     hook_output: Option<&'b File>,
     hand_offs: &orders::HandOffs,
 ) -> Result<(Vec<u8>, orders::Fds<'b>)> {
     let mut fds = orders::Fds::default();
     let places = orders::Places {
-        join: joined.iter().map(|fd| fds.add(fd.as_fd())).collect(),
-        of: of.map(|(process, kinds)| (fds.add(process), kinds)),
+        join: prepared.joined.iter().map(|fd| fds.add(fd.as_fd())).collect(),
+        of: prepared.of.map(|(process, kinds)| (fds.add(process), kinds)),
+        trees: prepared.trees.iter().map(|(place, tree)| (*place, fds.add(tree.as_fd()))).collect(),
         console: io.console_socket.map(|fd| fds.add(fd)),
         plain_newlines: io.plain_newlines,
         stdio: io.stdio.map(|fd| fd.map(|fd| fds.add(fd))),
@@ -454,12 +473,8 @@ fn prepare_orders<'b>(
 }
 
 fn start_init(plan: &Plan, inner: &OwnedFd, cgroup: Option<BorrowedFd<'_>>) -> Result<Child> {
-    let program = memfd::sealed_program(c"corten-init", INIT).map_err(|e| Error::os("make the init", e))?;
-    let number = CString::new(inner.as_raw_fd().to_string()).unwrap_or_default();
-    let args = [c"corten-init".as_ptr(), number.as_ptr(), std::ptr::null()];
-    let exec = Exec { program: program.as_fd(), args: &args, inherit: inner.as_fd() };
     let flags = if plan.namespaces.fork { 0 } else { plan.namespaces.clone_flags() };
-    spawn(flags, cgroup, &exec).map_err(|errno| {
+    start_init_in(flags, inner, cgroup).map_err(|errno| {
         let error = Error::os("start the init in new namespaces", errno).at("linux.namespaces");
         match errno {
             Errno::EPERM => error.hint("a user namespace gives an unprivileged user the right to the others"),
@@ -467,6 +482,14 @@ fn start_init(plan: &Plan, inner: &OwnedFd, cgroup: Option<BorrowedFd<'_>>) -> R
             _ => error,
         }
     })
+}
+
+/// Starts an init in the new namespaces that `flags` names.
+fn start_init_in(flags: u64, inner: &OwnedFd, cgroup: Option<BorrowedFd<'_>>) -> std::result::Result<Child, Errno> {
+    let program = memfd::sealed_program(c"corten-init", INIT)?;
+    let number = CString::new(inner.as_raw_fd().to_string()).unwrap_or_default();
+    let args = [c"corten-init".as_ptr(), number.as_ptr(), std::ptr::null()];
+    spawn(flags, cgroup, &Exec { program: program.as_fd(), args: &args, inherit: inner.as_fd() })
 }
 
 fn send_orders(link: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()> {

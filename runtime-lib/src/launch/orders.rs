@@ -1,10 +1,13 @@
 //! The plan in the words of the init.
 
-use super::wire::{self, FdIndex, List, MountOp, Sink, Wire};
+mod mounts;
+
+use super::wire::{self, FdIndex, List, Sink, Wire};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{MountAction, MountStep, Plan};
+use crate::plan::Plan;
 use crate::seccomp::Filter;
-use crate::spec::{self, DeviceKind, Hook, MountAttrs, NamespaceKind, Propagation, PropagationKind};
+use crate::spec::{self, DeviceKind, Hook, NamespaceKind, Propagation, PropagationKind};
+use mounts::propagation_flags;
 use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
 
@@ -31,6 +34,8 @@ pub(super) struct Places {
     pub(super) join: Vec<FdIndex>,
     /// The process to enter the container of, and the kinds of its namespaces.
     pub(super) of: Option<(FdIndex, u64)>,
+    /// Mounts that the launcher has made, by the place of their step.
+    pub(super) trees: Vec<(usize, FdIndex)>,
     pub(super) console: Option<FdIndex>,
     pub(super) plain_newlines: bool,
     pub(super) stdio: [Option<FdIndex>; 3],
@@ -57,12 +62,12 @@ impl Sink for Vec<u8> {
 }
 
 /// Validation refuses NUL bytes; one that got through is a bug of ours.
-fn c(text: &str) -> Result<CString> {
+pub(super) fn c(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::new(ErrorKind::Internal, format!("a NUL byte in {text:?}")))
 }
 
 /// Items encoded one after another.
-struct Encoded(u32, Vec<u8>);
+pub(super) struct Encoded(u32, Vec<u8>);
 
 impl Encoded {
     fn of<T>(items: &[T], mut each: impl FnMut(&T, &mut Vec<u8>) -> Result<()>) -> Result<Encoded> {
@@ -192,7 +197,7 @@ impl Lists {
         Ok(Lists {
             join: Encoded::numbers(&places.join)?,
             time_offsets: time_offsets(&plan.namespaces.time_offsets),
-            mounts: Encoded::of(&plan.mounts, mount)?,
+            mounts: mounts::encode(&plan.mounts, &places.trees)?,
             devices: Encoded::of(&plan.devices.nodes, |node, sink| {
                 let kind = match node.kind {
                     DeviceKind::Char => libc::S_IFCHR,
@@ -287,115 +292,6 @@ fn rootfs<'a>(plan: &Plan, path: &'a CStr) -> wire::Rootfs<'a> {
     }
 }
 
-fn propagation_flags(propagation: Propagation) -> u64 {
-    let kind = match propagation.kind {
-        PropagationKind::Shared => libc::MS_SHARED,
-        PropagationKind::Slave => libc::MS_SLAVE,
-        PropagationKind::Private => libc::MS_PRIVATE,
-        PropagationKind::Unbindable => libc::MS_UNBINDABLE,
-    };
-    kind | if propagation.recursive { libc::MS_REC } else { 0 }
-}
-
-/// `MS_*` flags as the `MOUNT_ATTR_*` to set and to clear of `mount_setattr(2)`. The times of access are one field of
-/// several bits there: setting one clears the field.
-fn attributes(attrs: MountAttrs) -> (u64, u64) {
-    const ATIME: u64 = 0x70;
-    let simple = |flags: u64| {
-        let table = [
-            (libc::MS_RDONLY, 0x1),
-            (libc::MS_NOSUID, 0x2),
-            (libc::MS_NODEV, 0x4),
-            (libc::MS_NOEXEC, 0x8),
-            (libc::MS_NODIRATIME, 0x80),
-            (256, 0x20_0000),
-        ];
-        table.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |all, (_, attr)| all | attr)
-    };
-    let time = if attrs.set & libc::MS_NOATIME != 0 {
-        Some(0x10)
-    } else if attrs.set & libc::MS_STRICTATIME != 0 {
-        Some(0x20)
-    } else if (attrs.set | attrs.clear) & (libc::MS_RELATIME | libc::MS_NOATIME | libc::MS_STRICTATIME) != 0 {
-        Some(0) // relatime, which is also what clearing one of the others leads to
-    } else {
-        None
-    };
-    let clear = simple(attrs.clear) | if time.is_some() { ATIME } else { 0 };
-    (simple(attrs.set) | time.unwrap_or(0), clear)
-}
-
-/// What is mounted: the operation, its source, the file system's type, `MS_*` flags and options.
-fn operation(action: &MountAction) -> (MountOp, &str, &str, u64, &str) {
-    match action {
-        MountAction::Filesystem { fstype, source, flags, data, .. } => {
-            (MountOp::Filesystem, source, fstype, *flags, data)
-        }
-        MountAction::Bind { source, .. } => (MountOp::Bind, source, "", 0, ""),
-        MountAction::Symlink { to } => (MountOp::Symlink, to, "", 0, ""),
-        MountAction::Remount { .. } => (MountOp::Remount, "", "", 0, ""),
-    }
-}
-
-/// The attributes to give to the mount itself and to the whole tree, and the propagation.
-fn adornments(action: &MountAction) -> (MountAttrs, MountAttrs, &[Propagation]) {
-    let none = MountAttrs::default();
-    match action {
-        MountAction::Filesystem { recursive_attrs, propagation, .. } => (none, *recursive_attrs, propagation),
-        MountAction::Bind { attrs, recursive_attrs, propagation, .. } => (*attrs, *recursive_attrs, propagation),
-        MountAction::Symlink { .. } => (none, none, &[]),
-        MountAction::Remount { attrs } => (*attrs, none, &[]),
-    }
-}
-
-fn mount(step: &MountStep, sink: &mut Vec<u8>) -> Result<()> {
-    let (op, source, fstype, mut flags, data) = operation(&step.action);
-    let (target, source, fstype, data) = (c(&step.target)?, c(source)?, c(fstype)?, c(data)?);
-    let (attrs, recursive_attrs, propagation) = adornments(&step.action);
-    let propagation = Encoded::of(propagation, |propagation, sink| {
-        propagation_flags(*propagation).put(sink);
-        Ok(())
-    })?;
-    let ((mut attr_set, mut attr_clear), recursive) = (attributes(attrs), attributes(recursive_attrs));
-    let copy_up = matches!(&step.action, MountAction::Filesystem { copy_up: true, .. });
-    if copy_up && flags & libc::MS_RDONLY != 0 {
-        // First the content, then read-only.
-        flags &= !libc::MS_RDONLY;
-        (attr_set, attr_clear) = attributes(MountAttrs { set: libc::MS_RDONLY, clear: 0 });
-    }
-    let or_bind = match &step.action {
-        MountAction::Filesystem { or_bind: Some(source), .. } => {
-            (attr_set, attr_clear) = attributes(MountAttrs { set: flags, clear: 0 });
-            Some(c(source)?)
-        }
-        _ => None,
-    };
-    let mount = wire::Mount {
-        op,
-        index: step.index as u32,
-        source: &source,
-        target: &target,
-        fstype: &fstype,
-        flags,
-        data: &data,
-        keep_mode: matches!(&step.action, MountAction::Filesystem { keep_mode: true, .. }),
-        no_symlinks: matches!(&step.action, MountAction::Filesystem { no_symlinks: true, .. }),
-        or_bind: or_bind.as_deref(),
-        in_proc: step.covers_proc(),
-        recursive: matches!(&step.action, MountAction::Bind { recursive: true, .. }),
-        // A bind without any flag is the source as it is.
-        exact: matches!(&step.action, MountAction::Bind { attrs, .. } if attrs.set | attrs.clear != 0),
-        attr_set,
-        attr_clear,
-        recursive_set: recursive.0,
-        recursive_clear: recursive.1,
-        propagation: propagation.list(),
-        copy_up,
-    };
-    mount.put(sink);
-    Ok(())
-}
-
 fn hook(hook: &Hook, sink: &mut Vec<u8>) -> Result<()> {
     let (path, args, env) = (c(&hook.path)?, Encoded::strings(&hook.args)?, Encoded::strings(&hook.env)?);
     wire::Hook { path: &path, args: args.list(), env: env.list(), timeout: hook.timeout.unwrap_or(0) }.put(sink);
@@ -478,21 +374,5 @@ fn program<'a>(plan: &Plan, lists: &'a Lists, text: &'a Strings, places: &Places
         stdout,
         stderr,
         preserved: lists.preserved.list(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn access_times_are_one_field() {
-        let attrs = |set, clear| attributes(MountAttrs { set, clear });
-        assert_eq!(attrs(libc::MS_RDONLY | libc::MS_NOSUID, 0), (3, 0));
-        assert_eq!(attrs(libc::MS_NOATIME, 0), (0x10, 0x70));
-        assert_eq!(attrs(libc::MS_STRICTATIME, 0), (0x20, 0x70));
-        assert_eq!(attrs(libc::MS_RELATIME, 0), (0, 0x70));
-        assert_eq!(attrs(0, libc::MS_NOATIME | libc::MS_RDONLY), (0, 0x71));
-        assert_eq!(attrs(0, libc::MS_NODIRATIME), (0, 0x80));
     }
 }

@@ -186,6 +186,7 @@ fn operation(op: Op) -> Option<&'static str> {
         Op::SetAttributes => "set mount attributes",
         Op::SetPropagation => "set propagation",
         Op::CopyUp => "copy up",
+        Op::Label => "label with linux.mountLabel",
         Op::MakeNode => "mknod",
         Op::Chown => "change owner",
         Op::Write => "write",

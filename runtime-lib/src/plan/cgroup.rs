@@ -15,12 +15,12 @@ mod v2;
 pub use change::{Change, lower_change};
 pub use devices::{Access, DevicePolicy, DeviceRule, DeviceType};
 pub use paths::{CgroupDirectory, CgroupMount, CgroupPaths};
-pub use systemd::{SystemdScope, Value, properties_of};
+pub use systemd::{SystemdScope, Value, device_properties, properties_of};
 
 use crate::error::{Error, Result};
 use crate::host::HostCgroups;
 use crate::id::ContainerId;
-use crate::spec::ValidSpec;
+use crate::spec::{Mount, MountKind, Namespace, ValidSpec};
 use oci_spec::runtime::LinuxMemory;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,9 @@ pub struct CgroupPlan {
     pub writes: Vec<CgroupWrite>,
     /// Which devices may be used. On version 1 the writes contain it; on version 2 it becomes an eBPF program.
     pub devices: DevicePolicy,
+    /// Version 2: whom the container's cgroup is given to, as a user id of the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<u32>,
     /// What is ignored as runc does, one line each.
     pub warnings: Vec<String>,
 }
@@ -66,6 +69,7 @@ impl CgroupPlan {
             enable: Vec::new(),
             writes: Vec::new(),
             devices: DevicePolicy::lower(&[])?,
+            owner: None,
             warnings: Vec::new(),
         })
     }
@@ -127,7 +131,7 @@ pub fn lower(spec: &ValidSpec, host: &HostCgroups, id: &ContainerId, choice: Dri
 ///
 /// # Errors
 /// Those of [`lower`]; `linux.cgroupsPath` or an annotation means no unit;
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless the host has version 2 only.
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for a user's manager unless the host has version 2 only.
 pub fn lower_systemd(
     spec: &ValidSpec,
     host: &HostCgroups,
@@ -153,12 +157,31 @@ fn lower_at(spec: &ValidSpec, paths: CgroupPaths) -> Result<CgroupPlan> {
         default_path: configured(spec).is_none(),
         enable: Vec::new(),
         writes: Vec::new(),
+        owner: owner(spec, &paths),
         warnings: Vec::new(),
         paths,
         devices,
     };
     lower_limits(resources, &mut plan)?;
     Ok(plan)
+}
+
+/// The specification's *cgroup ownership*: a container that sees nothing but its own cgroup, and may write there, can make
+/// more in it as the user that its program runs as. Version 1 is not safe to hand out.
+fn owner(spec: &ValidSpec, paths: &CgroupPaths) -> Option<u32> {
+    let own_view = matches!(paths, CgroupPaths::V2 { .. }) && spec.namespaces.cgroup == Namespace::New;
+    let is_cgroups = |mount: &&Mount| mount.kind == MountKind::Cgroup && mount.destination == "/sys/fs/cgroup";
+    let mount = spec.mounts.iter().rfind(is_cgroups).filter(|_| own_view)?;
+    if mount.attrs.set & libc::MS_RDONLY != 0 {
+        return None;
+    }
+    let uid = spec.process.user.uid;
+    match spec.namespaces.user {
+        Namespace::Host => Some(uid),
+        Namespace::New => spec.uid_mappings.iter().find_map(|map| map.outside(uid)),
+        // Its mappings are not known here.
+        Namespace::Join { .. } => None,
+    }
 }
 
 fn lower_limits(resources: &oci_spec::runtime::LinuxResources, plan: &mut CgroupPlan) -> Result<()> {

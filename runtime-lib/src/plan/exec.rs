@@ -1,6 +1,6 @@
 //! The plan of one more program in a container that is there: the sections of a start that build a root are empty.
 
-use super::{Choices, Devices, Identity, Join, NamespacePlan, Plan, Rootfs, cgroup, refuse_what_is_missing, security};
+use super::{Choices, Devices, Identity, Join, NamespacePlan, Plan, Rootfs, cgroup, security};
 use crate::ContainerId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::{Namespace, NamespaceKind, Process, PropagationKind, ValidSpec};
@@ -24,7 +24,6 @@ pub(crate) struct Existing<'a> {
 /// What cannot be honoured, naming the element.
 pub(crate) fn lower(mut spec: ValidSpec, process: Process, existing: &Existing<'_>, choices: Choices) -> Result<Plan> {
     spec.process = process;
-    refuse_what_is_missing(&spec)?;
     if spec.namespaces.mount == Namespace::Host {
         // Its root comes with its mount namespace; without one the program would run among the host's files.
         let message = "exec in a container without a mount namespace is not supported by this version of corten";

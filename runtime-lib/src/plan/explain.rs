@@ -1,7 +1,7 @@
 //! The plan as text.
 
 use super::{DeviceNode, MountAction, MountStep, Plan};
-use crate::spec::{CapSet, DeviceKind, Hook, IdMap, MountAttrs, Propagation, PropagationKind};
+use crate::spec::{CapSet, DeviceKind, Hook, IdMap, MountAttrs, MountIdMap, Propagation, PropagationKind};
 use std::fmt::{self, Display, Formatter, Write as _};
 
 /// Writes a line. Whatever the configuration says stays on it: a name with an escape sequence must not move the cursor
@@ -66,6 +66,9 @@ impl Plan {
 
     fn cgroups(&self, f: &mut Formatter<'_>) -> fmt::Result {
         line!(f, "cgroups")?;
+        if let Some(owner) = self.cgroup.owner.filter(|&owner| owner != 0) {
+            line!(f, "  given to the user {owner}")?;
+        }
         let directories: Vec<_> = self.cgroup.paths.directories().collect();
         if directories.is_empty() {
             line!(f, "  those of the caller")?;
@@ -351,6 +354,18 @@ fn attributes(prefix: &str, attrs: MountAttrs) -> Vec<String> {
     set.chain(flag_names(attrs.clear).into_iter().map(|name| format!("not {prefix}{name}"))).collect()
 }
 
+fn id_map(map: &MountIdMap) -> String {
+    let ids = |name: &str, extents: &[IdMap]| {
+        let extents = extents.iter().map(|map| format!("{}:{}:{}", map.inside, map.outside, map.size));
+        format!("{name} {}", extents.collect::<Vec<_>>().join(" "))
+    };
+    let which = match map.uids.is_empty() {
+        true => "as in the user namespace".to_owned(),
+        false => format!("{}, {}", ids("uid", &map.uids), ids("gid", &map.gids)),
+    };
+    format!("ids mapped{} {which}", if map.recursive { " for the whole tree" } else { "" })
+}
+
 impl MountStep {
     /// What the step does, as in `bind /src on /data`.
     pub fn operation(&self) -> String {
@@ -359,7 +374,7 @@ impl MountStep {
             MountAction::Filesystem { fstype, .. } => format!("mount {fstype} on {target}"),
             MountAction::Bind { source, .. } => format!("bind {source} on {target}"),
             MountAction::Symlink { to } => format!("link {target} to {to}"),
-            MountAction::Remount { .. } => format!("remount {target}"),
+            MountAction::Remount { .. } | MountAction::Reconfigure { .. } => format!("remount {target}"),
         }
     }
 }
@@ -369,9 +384,10 @@ impl Display for MountStep {
         write!(f, "mounts[{}]: {}", self.index, self.operation())?;
         let mut notes = Vec::new();
         match &self.action {
-            MountAction::Filesystem { flags, data, copy_up, recursive_attrs, propagation, .. } => {
+            MountAction::Filesystem { flags, data, copy_up, recursive_attrs, propagation, context, .. } => {
                 notes.extend(flag_names(*flags).into_iter().map(str::to_owned));
                 notes.extend(data.split(',').filter(|option| !option.is_empty()).map(str::to_owned));
+                notes.extend(context.as_ref().map(|context| format!("SELinux context {context}")));
                 notes.extend(copy_up.then(|| "copy-up".to_owned()));
                 notes.extend(attributes("r", *recursive_attrs));
                 notes.extend(propagation.iter().map(Propagation::to_string));
@@ -382,9 +398,19 @@ impl Display for MountStep {
                 notes.extend(attributes("r", *recursive_attrs));
                 notes.extend(propagation.iter().map(Propagation::to_string));
             }
-            MountAction::Remount { attrs } => notes.extend(attributes("", *attrs)),
+            MountAction::Remount { attrs, exact } => {
+                notes.extend(attributes("", *attrs));
+                notes.extend(exact.then(|| "nothing else".to_owned()));
+            }
+            MountAction::Reconfigure { flags, data, recursive_attrs, propagation } => {
+                notes.extend(flag_names(*flags).into_iter().map(str::to_owned));
+                notes.extend(data.split(',').filter(|option| !option.is_empty()).map(str::to_owned));
+                notes.extend(attributes("r", *recursive_attrs));
+                notes.extend(propagation.iter().map(Propagation::to_string));
+            }
             MountAction::Symlink { .. } => {}
         }
+        notes.extend(self.id_map.as_ref().map(id_map));
         if notes.is_empty() { Ok(()) } else { write!(f, " ({})", notes.join(", ")) }
     }
 }

@@ -19,7 +19,7 @@ pub use mounts::{MountAction, MountStep};
 pub use namespaces::{Join, NamespacePlan};
 pub use security::Security;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::Host;
 use crate::spec::{Hooks, MemoryPolicy, NetDevice, Personality, Process, PropagationKind, ValidSpec};
 use crate::{Bundle, ContainerId};
@@ -130,7 +130,6 @@ pub struct Rootfs {
 /// What this host cannot honour, naming the element.
 pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) -> Result<Plan> {
     let spec = bundle.spec();
-    refuse_what_is_missing(spec)?;
     let cgroup = match choices.systemd_cgroup {
         true => cgroup::lower_systemd(spec, &host.cgroups, id, choices.systemd_user_bus.as_deref())?,
         false => cgroup::lower(spec, &host.cgroups, id, cgroup::Driver::Cgroupfs)?,
@@ -181,7 +180,7 @@ impl Plan {
             let source = match &mut step.action {
                 MountAction::Bind { source, .. } => Some(source),
                 MountAction::Filesystem { or_bind, .. } => or_bind.as_mut(),
-                MountAction::Symlink { .. } | MountAction::Remount { .. } => None,
+                MountAction::Symlink { .. } | MountAction::Remount { .. } | MountAction::Reconfigure { .. } => None,
             };
             if let Some(source) = source {
                 let above = own.iter().find(|path| path.as_os_str() == source.as_str()).and_then(|path| path.parent());
@@ -204,13 +203,4 @@ fn process(spec: &ValidSpec, choices: &Choices) -> Process {
         process.env.push(format!("NOTIFY_SOCKET={}/{}", mounts::NOTIFY, NOTIFY_SOCKET));
     }
     process
-}
-
-/// Elements that need a part of corten which is not there yet are refused rather than ignored.
-fn refuse_what_is_missing(spec: &ValidSpec) -> Result<()> {
-    if spec.mount_label.as_deref().is_none_or(str::is_empty) {
-        return Ok(());
-    }
-    let message = "SELinux contexts of mounts are not supported by this version of corten";
-    Err(Error::config("linux.mountLabel", message).with_kind(crate::ErrorKind::Unsupported))
 }

@@ -4,7 +4,7 @@ use super::cgroup::CgroupPlan;
 use crate::Bundle;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::spec::{Mount, MountAttrs, MountKind, Namespace, Propagation, ValidSpec};
+use crate::spec::{Mount, MountAttrs, MountIdMap, MountKind, Namespace, Propagation, ValidSpec};
 use serde::Serialize;
 
 /// One step: something is done at a place inside the rootfs.
@@ -16,6 +16,9 @@ pub struct MountStep {
     pub target: String,
     /// What.
     pub action: MountAction,
+    /// How the owners of its files are mapped. Without extents it is as in the user namespace that is joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_map: Option<MountIdMap>,
 }
 
 /// What a step does.
@@ -45,6 +48,9 @@ pub enum MountAction {
         /// What is bound instead if the kernel refuses the mount: the container's own cgroup.
         #[serde(skip_serializing_if = "Option::is_none")]
         or_bind: Option<String>,
+        /// The SELinux context of all its files; of mqueue that of its root, as it takes no other.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        context: Option<String>,
     },
     /// Binds a file or directory of the host.
     Bind {
@@ -68,6 +74,20 @@ pub enum MountAction {
     Remount {
         /// Which.
         attrs: MountAttrs,
+        /// Those that are not set are cleared, as `mount(2)` does with `MS_BIND | MS_REMOUNT`.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        exact: bool,
+    },
+    /// Gives the file system that an earlier step mounted other options, and the mount other attributes: `MS_REMOUNT`.
+    Reconfigure {
+        /// `MS_*` flags of `mount(2)`.
+        flags: u64,
+        /// Its options.
+        data: String,
+        /// Attributes for the whole tree.
+        recursive_attrs: MountAttrs,
+        /// Propagation changes, in order.
+        propagation: Vec<Propagation>,
     },
 }
 
@@ -128,7 +148,7 @@ pub(super) fn lower(
             readonly_dev = true;
         }
         match &mount.kind {
-            _ if mount.remount => steps.push(remount(mount)?),
+            _ if mount.remount => steps.push(remount(mount)),
             MountKind::Bind { source, recursive } => steps.push(step(
                 mount,
                 MountAction::Bind {
@@ -156,9 +176,13 @@ pub(super) fn lower(
                         recursive_attrs: mount.recursive_attrs,
                         propagation: mount.propagation.clone(),
                         or_bind: None,
+                        context: context(spec, fstype),
                     },
                 ));
             }
+        }
+        if let (Some(step), Some(id_map)) = (steps.last_mut(), &mount.id_map) {
+            step.id_map = Some(own_ids(id_map, spec));
         }
     }
     Ok((steps, readonly_dev))
@@ -175,19 +199,38 @@ pub(super) fn notify(spec: &ValidSpec, source: String) -> MountStep {
     MountStep { index: spec.mounts.len(), target: NOTIFY.to_owned(), action }
 }
 
-/// `remount`: attributes change; the file system's own options cannot without the mount's superblock being ours.
-fn remount(mount: &Mount) -> Result<MountStep> {
-    match &mount.kind {
-        MountKind::Filesystem { data, .. } if !data.is_empty() => {
-            let location = format!("mounts[{}].options", mount.index);
-            Err(Error::config(location, format!("remount takes no file system options, found {data:?}")))
+/// A bind changes as one; anything else, with its flags and options, as a file system.
+fn remount(mount: &Mount) -> MountStep {
+    let action = match &mount.kind {
+        MountKind::Filesystem { sb_flags, data, .. } => MountAction::Reconfigure {
+            flags: sb_flags | mount.attrs.set,
+            data: data.clone(),
+            recursive_attrs: mount.recursive_attrs,
+            propagation: mount.propagation.clone(),
+        },
+        MountKind::Bind { .. } | MountKind::Cgroup => {
+            MountAction::Remount { attrs: mount.attrs, exact: is_bind(mount) }
         }
-        _ => Ok(step(mount, MountAction::Remount { attrs: mount.attrs })),
+    };
+    step(mount, action)
+}
+
+/// `linux.mountLabel`, which runc leaves away from procfs and sysfs.
+fn context(spec: &ValidSpec, fstype: &str) -> Option<String> {
+    let label = spec.mount_label.as_ref().filter(|label| !label.is_empty())?;
+    (fstype != "proc" && fstype != "sysfs").then(|| label.clone())
+}
+
+/// What says nothing of its own means the container's mappings.
+fn own_ids(id_map: &MountIdMap, spec: &ValidSpec) -> MountIdMap {
+    match id_map.uids.is_empty() {
+        true => MountIdMap { uids: spec.uid_mappings.clone(), gids: spec.gid_mappings.clone(), ..*id_map },
+        false => id_map.clone(),
     }
 }
 
 fn step(mount: &Mount, action: MountAction) -> MountStep {
-    MountStep { index: mount.index, target: mount.destination.clone(), action }
+    MountStep { index: mount.index, target: mount.destination.clone(), action, id_map: None }
 }
 
 fn is_bind(mount: &Mount) -> bool {
@@ -210,6 +253,7 @@ fn filesystem(fstype: &str, source: &str, flags: u64, data: &str) -> MountAction
         recursive_attrs: MountAttrs::default(),
         propagation: Vec::new(),
         or_bind: None,
+        context: None,
     }
 }
 
@@ -236,7 +280,11 @@ fn cgroup_v2(mount: &Mount, spec: &ValidSpec, cgroup: &CgroupPlan) -> MountStep 
 fn cgroup_v1(mount: &Mount, spec: &ValidSpec, host: &Host, cgroup: &CgroupPlan, steps: &mut Vec<MountStep>) {
     let below = |name: &str| format!("{}/{name}", mount.destination.trim_end_matches('/'));
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    steps.push(step(mount, filesystem("tmpfs", "tmpfs", flags, "mode=755")));
+    let mut tmpfs = filesystem("tmpfs", "tmpfs", flags, "mode=755");
+    if let MountAction::Filesystem { context: of_tmpfs, .. } = &mut tmpfs {
+        *of_tmpfs = context(spec, "tmpfs");
+    }
+    steps.push(step(mount, tmpfs));
     let attrs = MountAttrs { set: mount.attrs.set | flags, ..mount.attrs };
     for hierarchy in cgroup.paths.mounts(&host.cgroups) {
         if hierarchy.controllers.is_empty() {
@@ -250,16 +298,16 @@ fn cgroup_v1(mount: &Mount, spec: &ValidSpec, host: &Host, cgroup: &CgroupPlan, 
             let data = hierarchy.controllers.join(",");
             filesystem("cgroup", "cgroup", attrs.set, &if named { format!("none,{data}") } else { data })
         };
-        steps.push(MountStep { index: mount.index, target: below(name), action });
+        steps.push(MountStep { target: below(name), ..step(mount, action) });
         for controller in hierarchy.controllers.iter().filter(|controller| *controller != name) {
             if hierarchy.controllers.len() > 1 {
                 let action = MountAction::Symlink { to: name.to_owned() };
-                steps.push(MountStep { index: mount.index, target: below(controller), action });
+                steps.push(MountStep { target: below(controller), ..step(mount, action) });
             }
         }
     }
     if mount.attrs.set & libc::MS_RDONLY != 0 {
         let attrs = MountAttrs { set: libc::MS_RDONLY, clear: 0 };
-        steps.push(step(mount, MountAction::Remount { attrs }));
+        steps.push(step(mount, MountAction::Remount { attrs, exact: false }));
     }
 }

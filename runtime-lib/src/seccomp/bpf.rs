@@ -27,6 +27,8 @@ pub const JA: u16 = 0x05;
 pub const JEQ: u16 = 0x15;
 /// `BPF_JMP | BPF_JGE | BPF_K`, unsigned.
 pub const JGE: u16 = 0x35;
+/// `BPF_JMP | BPF_JGT | BPF_K`, unsigned; only libseccomp's programs have it.
+pub const JGT: u16 = 0x25;
 /// `BPF_JMP | BPF_JSET | BPF_K`: is any bit of k set?
 pub const JSET: u16 = 0x45;
 /// `BPF_RET | BPF_K`.
@@ -64,6 +66,7 @@ impl Insn {
             JA => write!(f, "goto {}", place + 1 + k as usize),
             JEQ => branch(f, "=="),
             JGE => branch(f, ">="),
+            JGT => branch(f, ">"),
             JSET => branch(f, "&"),
             RET => write!(f, "return {}", super::Verdict(k)),
             _ => write!(f, "{code:#06x} {} {} {k:#x}", self.jt, self.jf),

@@ -196,3 +196,91 @@ impl Emitter<'_> {
         self.reversed.len()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::seccomp::machine::verify;
+    use crate::seccomp::verdict::Verdict;
+
+    fn equal(value: u32) -> Test {
+        Test::Equal { mask: u32::MAX, value }
+    }
+
+    fn count(program: &[Insn], code: u16) -> usize {
+        program.iter().filter(|insn| insn.code == code).count()
+    }
+
+    /// The program of a graph, which the kernel would take.
+    fn written(graph: &Graph, root: NodeId) -> Vec<Insn> {
+        let program = program(graph, root).unwrap();
+        verify(&program).unwrap_or_else(|fault| panic!("{fault}: {program:?}"));
+        program
+    }
+
+    #[test]
+    fn a_word_is_loaded_once_on_a_path() {
+        let mut graph = Graph::default();
+        let (allow, deny) = (graph.verdict(Verdict(1)), graph.verdict(Verdict(2)));
+        let second = graph.branch(16, equal(2), allow, deny);
+        let root = graph.branch(16, equal(1), allow, second);
+        assert_eq!(count(&written(&graph, root), LD_ABS), 1);
+        // Another word in between is another load, of both.
+        let between = graph.branch(24, equal(3), second, deny);
+        let root = graph.branch(16, equal(1), allow, between);
+        assert_eq!(count(&written(&graph, root), LD_ABS), 3);
+        // Entered behind the load by one way and before it by another.
+        let other = graph.branch(24, equal(3), second, deny);
+        let same = graph.branch(16, equal(1), allow, second);
+        let root = graph.branch(32, equal(0), other, same);
+        assert_eq!(count(&written(&graph, root), LD_ABS), 4);
+    }
+
+    #[test]
+    fn a_mask_is_put_on_once() {
+        let mut graph = Graph::default();
+        let (allow, deny) = (graph.verdict(Verdict(1)), graph.verdict(Verdict(2)));
+        let masked = |value| Test::Equal { mask: 6, value };
+        let second = graph.branch(16, masked(4), allow, deny);
+        let root = graph.branch(16, masked(2), allow, second);
+        let program = written(&graph, root);
+        assert_eq!((count(&program, AND), count(&program, LD_ABS)), (1, 1));
+        // After a test of the whole word only the mask is missing; after another mask the word has to be loaded again.
+        let root = graph.branch(16, equal(9), allow, second);
+        let program = written(&graph, root);
+        assert_eq!((count(&program, AND), count(&program, LD_ABS)), (1, 1));
+        let other = graph.branch(16, Test::Equal { mask: 12, value: 8 }, allow, second);
+        let program = written(&graph, other);
+        assert_eq!((count(&program, AND), count(&program, LD_ABS)), (2, 2));
+    }
+
+    #[test]
+    fn far_verdicts_are_copied_and_far_tests_reached_by_one_jump() {
+        const TESTS: u32 = 1000;
+        let mut graph = Graph::default();
+        let (allow, deny) = (graph.verdict(Verdict(1)), graph.verdict(Verdict(2)));
+        let chain = |graph: &mut Graph, hit: NodeId| {
+            (0..TESTS).fold(deny, |next, value| graph.branch(16, equal(value), hit, next))
+        };
+        let root = chain(&mut graph, allow);
+        let program = written(&graph, root);
+        let length = TESTS as usize;
+        assert_eq!(count(&program, JA), 0);
+        let copies = count(&program, RET) - 2;
+        assert!((2..=length / 200).contains(&copies), "{copies}");
+        let shared = graph.branch(24, equal(7), allow, deny);
+        let root = chain(&mut graph, shared);
+        let program = written(&graph, root);
+        let jumps = count(&program, JA);
+        assert!((2..=length / 200).contains(&jumps), "{jumps}");
+        for value in [0, 1, TESTS / 2, TESTS - 1, TESTS] {
+            for second in [7, 8] {
+                let args = [u64::from(value), second, 0, 0, 0, 0];
+                let call = crate::seccomp::machine::Call { arch: crate::seccomp::Arch::X86_64, number: 0, args };
+                let expected = if value < TESTS && second == 7 { 1 } else { 2 };
+                assert_eq!(crate::seccomp::machine::run(&program, &call).unwrap().0, Verdict(expected));
+            }
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! A profile's decisions in readable form, one architecture after the other.
 
+use super::Backend;
 use super::arch::Arch;
-use super::policy::{self, ArgRule, Decision, Policy};
-use super::profile::{self, Compare, Condition};
+use super::policy::{ArgRule, Decision, Policy};
+use super::profile::{Compare, Condition};
 use super::tables::Name;
 use crate::Result;
 use oci_spec::runtime::LinuxSeccomp;
@@ -15,11 +16,9 @@ use std::fmt::Write as _;
 /// # Errors
 /// As for [`compile`](super::compile), except that the length of the program does not matter.
 pub fn explain(section: &LinuxSeccomp, native: Arch) -> Result<String> {
-    let profile = profile::check(section, native)?;
+    let (profile, policies) = super::resolve(section, native, Backend::BUILT_IN)?;
     let mut text = String::new();
-    for arch in &profile.archs {
-        describe(&mut text, &policy::lower(&profile, *arch)?);
-    }
+    policies.iter().for_each(|policy| describe(&mut text, policy));
     text.push_str("any other architecture: kill-thread\n");
     if !profile.ignored.is_empty() {
         line(&mut text, 0, "unknown names, ignored", &profile.ignored);

@@ -195,3 +195,53 @@ fn halves(value: u64) -> (u32, u32) {
     let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
     (u32::try_from(value >> 32).unwrap_or(0), low)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::graph::Node;
+
+    const ERRNO: Verdict = Verdict(0x0005_0001);
+    const ALLOW: Verdict = Verdict(0x7fff_0000);
+    const TRAP: Verdict = Verdict(0x0003_0000);
+
+    fn policy(decisions: &[(u32, Verdict)], last: Option<u32>) -> Policy {
+        let decisions = decisions.iter().map(|(number, verdict)| (*number, Decision::Always(*verdict))).collect();
+        Policy { arch: Arch::Aarch64, default: ERRNO, decisions, last }
+    }
+
+    fn starts(graph: &mut Graph, policy: &Policy) -> Vec<(u32, Option<Node>)> {
+        let ranges = ranges(graph, policy, 0).unwrap_or_default();
+        ranges.iter().map(|range| (range.start, graph.node(range.node))).collect()
+    }
+
+    #[test]
+    fn neighbours_with_one_decision_are_one_range() {
+        let to = |verdict| Some(Node::Return(verdict));
+        let decisions = [(5, ALLOW), (6, ALLOW), (7, TRAP), (9, ALLOW), (10, ALLOW)];
+        let expected =
+            [(0, ERRNO), (5, ALLOW), (7, TRAP), (8, ERRNO), (9, ALLOW), (11, ERRNO)].map(|(n, v)| (n, to(v)));
+        assert_eq!(starts(&mut Graph::default(), &policy(&decisions, None)), expected);
+        // A call that gets what the rest gets begins no range.
+        let quiet = [(5, ALLOW), (6, ERRNO), (7, ERRNO)];
+        let expected = [(0, ERRNO), (5, ALLOW), (6, ERRNO), (13, Verdict::ENOSYS)].map(|(n, v)| (n, to(v)));
+        assert_eq!(starts(&mut Graph::default(), &policy(&quiet, Some(12))), expected);
+    }
+
+    #[test]
+    fn a_single_number_between_equal_ranges_takes_one_test() {
+        let mut graph = Graph::default();
+        let ranges = ranges(&mut graph, &policy(&[(7, TRAP)], None), 0).unwrap_or_default();
+        let verdicts = graph.len();
+        let root = search(&mut graph, &ranges);
+        assert_eq!(graph.len(), verdicts + 1);
+        let seven = Test::Equal { mask: u32::MAX, value: 7 };
+        assert!(matches!(graph.node(root), Some(Node::Branch { word: NUMBER, test, .. }) if test == seven));
+        // The cut in the middle does not tear such a group apart: two groups take three tests, not five.
+        let mut graph = Graph::default();
+        let ranges = super::ranges(&mut graph, &policy(&[(7, TRAP), (20, TRAP)], None), 0).unwrap_or_default();
+        let verdicts = graph.len();
+        search(&mut graph, &ranges);
+        assert_eq!(graph.len() - verdicts, 3);
+    }
+}

@@ -10,18 +10,23 @@
 //!   libseccomp it depends on the shape of its tree.
 //! - `ENOSYS` for calls newer than the profile is part of the search for the number. In runc it is a second program in front.
 //!   As in runc since 1.2 the native architecture has it even if the profile does not list it.
-//! - libseccomp gives calls that an architecture does not have negative pseudo-numbers, which end up in its filters. No
-//!   call has such a number and we write none.
 //! - Mistakes of libseccomp 2.5.4 that the tests ran into are not repeated: a tree that loses or widens rules when one
 //!   call has several with inequalities or with several arguments; a program that never loads the number when an
-//!   architecture's first call is one it does not have; far jumps in the wrong byte order on big-endian architectures.
+//!   architecture's first call is one it does not have; far jumps in the wrong byte order on big-endian architectures; profiles on
+//!   which it does not come back.
+//!
+//! Each of these is a row of `tests/intended.rs`. With the cargo feature `libseccomp` the C library writes the program in
+//! place of the compiler ([`Backend`]); the profile is checked, refused and explained in the same way.
 
 mod arch;
 pub mod bpf;
 mod emit;
 mod explain;
 mod graph;
+#[cfg(feature = "libseccomp")]
+mod libseccomp;
 mod lower;
+pub mod machine;
 mod policy;
 mod profile;
 mod tables;
@@ -37,6 +42,7 @@ pub use verdict::Verdict;
 
 use crate::Result;
 use oci_spec::runtime::LinuxSeccomp;
+use policy::Policy;
 use serde::Serialize;
 use std::fmt;
 
@@ -96,18 +102,77 @@ impl fmt::Display for Filter {
     }
 }
 
+/// What turns a profile into a program. The profile is read, checked and refused in the same way for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The compiler of this module.
+    Own,
+    /// The C library, driven as runc drives it; only with the cargo feature `libseccomp`.
+    #[cfg(feature = "libseccomp")]
+    Libseccomp {
+        /// Whether it sorts the calls into a binary tree (`SCMP_FLTATR_CTL_OPTIMIZE` 2) instead of a list.
+        tree: bool,
+    },
+}
+
+impl Backend {
+    /// The one that [`compile`] uses: chosen when the library is built.
+    #[cfg(not(feature = "libseccomp"))]
+    pub const BUILT_IN: Backend = Backend::Own;
+    /// The one that [`compile`] uses: chosen when the library is built.
+    #[cfg(feature = "libseccomp")]
+    pub const BUILT_IN: Backend = Backend::Libseccomp { tree: false };
+
+    /// The version of the C library, if that is what this back end is.
+    pub fn library_version(self) -> Option<String> {
+        match self {
+            Backend::Own => None,
+            #[cfg(feature = "libseccomp")]
+            Backend::Libseccomp { .. } => libseccomp::version(),
+        }
+    }
+
+    /// The profile without the names that the back end does not know, which are ignored like those nobody knows.
+    fn known_to(self, profile: profile::Profile) -> profile::Profile {
+        match self {
+            Backend::Own => profile,
+            #[cfg(feature = "libseccomp")]
+            Backend::Libseccomp { .. } => libseccomp::known(profile),
+        }
+    }
+
+    #[cfg_attr(not(feature = "libseccomp"), expect(unused_variables, reason = "only libseccomp reads the section"))]
+    fn program(self, section: &LinuxSeccomp, profile: &profile::Profile, policies: &[Policy]) -> Result<Vec<Insn>> {
+        match self {
+            Backend::Own => {
+                let (graph, root) = lower::graph(policies)?;
+                let (graph, root) = thread::optimise(graph, root);
+                emit::program(&graph, root)
+            }
+            #[cfg(feature = "libseccomp")]
+            Backend::Libseccomp { tree } => libseccomp::program(section, profile, policies, tree),
+        }
+    }
+}
+
 /// Compiles `linux.seccomp` for a machine whose own architecture is `native`: it is part of every filter, listed or not.
 ///
 /// # Errors
 /// [`InvalidConfig`](crate::ErrorKind::InvalidConfig) naming the element: what runc refuses, and a profile that needs more
 /// instructions than the kernel takes.
 pub fn compile(section: &LinuxSeccomp, native: Arch) -> Result<Filter> {
+    compile_with(section, native, Backend::BUILT_IN)
+}
+
+/// As [`compile`], with a back end of the caller's choice.
+///
+/// # Errors
+/// As for [`compile`].
+pub fn compile_with(section: &LinuxSeccomp, native: Arch, backend: Backend) -> Result<Filter> {
     let flags = profile::flags(section)?;
-    let profile = profile::check(section, native)?;
-    let policies = profile.archs.iter().map(|arch| policy::lower(&profile, *arch)).collect::<Result<Vec<_>>>()?;
-    let (graph, root) = lower::graph(&policies)?;
-    let (graph, root) = thread::optimise(graph, root);
-    let program = emit::program(&graph, root)?;
+    let (profile, policies) = resolve(section, native, backend)?;
+    let program = backend.program(section, &profile, &policies)?;
     let listener_path = section.listener_path().as_ref().map(|path| path.to_string_lossy().into_owned());
     Ok(Filter {
         program,
@@ -117,4 +182,11 @@ pub fn compile(section: &LinuxSeccomp, native: Arch) -> Result<Filter> {
         listener_metadata: section.listener_metadata().clone(),
         ignored_names: profile.ignored,
     })
+}
+
+/// The checked profile and, for each of its architectures, what it says.
+fn resolve(section: &LinuxSeccomp, native: Arch, backend: Backend) -> Result<(profile::Profile, Vec<Policy>)> {
+    let profile = backend.known_to(profile::check(section, native)?);
+    let policies = profile.archs.iter().map(|arch| policy::lower(&profile, *arch)).collect::<Result<Vec<_>>>()?;
+    Ok((profile, policies))
 }

@@ -27,7 +27,7 @@ pub use devices::{Device, DeviceKind};
 pub use example::example;
 pub use hooks::{Hook, Hooks};
 pub(crate) use mount_options::mount_options;
-pub use mounts::{Mount, MountAttrs, MountKind, Propagation, PropagationKind};
+pub use mounts::{Mount, MountAttrs, MountIdMap, MountKind, Propagation, PropagationKind};
 pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset};
 pub use net_devices::NetDevice;
 pub use process::{ConsoleSize, Process, Rlimit, User};
@@ -189,7 +189,7 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
     let domainname = host_name("domainname", domainname, &namespaces, faults);
     let (uid_mappings, gid_mappings) = mappings(&linux, &namespaces, process.as_ref(), faults);
     let time_offsets = namespaces::time_offsets(linux.time_offsets().as_ref(), &namespaces, faults);
-    let mounts = mounts::validate(document.mounts.as_deref().unwrap_or_default(), faults);
+    let mounts = mounts::validate(document.mounts.as_deref().unwrap_or_default(), &namespaces.user, faults);
     without_mount_namespace(&linux, &mounts, root.as_ref(), &namespaces, faults);
     let devices = devices::validate(linux.devices().as_deref().unwrap_or_default(), faults);
     let masked_paths = restricted("linux.maskedPaths", linux.masked_paths().as_deref(), &namespaces, faults);
@@ -201,7 +201,7 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
     if let Some(resources) = linux.resources() {
         resources::validate(resources, faults);
     }
-    let mount_label = process::label("linux.mountLabel", linux.mount_label().as_deref(), faults);
+    let mount_label = mounts::label(linux.mount_label().as_deref(), faults);
     let net_devices = linux.net_devices().as_ref().map(|devices| net_devices::validate(devices, &namespaces, faults));
     let personality = linux.personality().as_ref().map(|personality| scheduling::personality(personality, faults));
     let memory_policy = linux.memory_policy().as_ref().map(|policy| scheduling::memory_policy(policy, faults));

@@ -19,8 +19,8 @@ pub(super) enum MountOption {
     Remount,
     /// `tmpcopyup`.
     CopyUp,
-    /// `idmap` and `ridmap`.
-    IdMap,
+    /// `ridmap` (`true`) and `idmap`.
+    IdMap(bool),
     /// Nothing: what a mount has anyway.
     Default,
 }
@@ -33,6 +33,7 @@ const fn spread(kind: PropagationKind, recursive: bool) -> MountOption {
 
 /// The table, sorted by name.
 const TABLE: &[(&str, MountOption)] = &[
+    ("acl", Superblock(true, libc::MS_POSIXACL)),
     ("async", Superblock(false, libc::MS_SYNCHRONOUS)),
     ("atime", Attribute(false, libc::MS_NOATIME)),
     ("bind", Bind(false)),
@@ -41,11 +42,12 @@ const TABLE: &[(&str, MountOption)] = &[
     ("diratime", Attribute(false, libc::MS_NODIRATIME)),
     ("dirsync", Superblock(true, libc::MS_DIRSYNC)),
     ("exec", Attribute(false, libc::MS_NOEXEC)),
-    ("idmap", IdMap),
+    ("idmap", IdMap(false)),
     ("iversion", Superblock(true, libc::MS_I_VERSION)),
     ("lazytime", Superblock(true, libc::MS_LAZYTIME)),
     ("loud", Superblock(false, libc::MS_SILENT)),
     ("mand", Superblock(true, libc::MS_MANDLOCK)),
+    ("noacl", Superblock(false, libc::MS_POSIXACL)),
     ("noatime", Attribute(true, libc::MS_NOATIME)),
     ("nodev", Attribute(true, libc::MS_NODEV)),
     ("nodiratime", Attribute(true, libc::MS_NODIRATIME)),
@@ -65,7 +67,7 @@ const TABLE: &[(&str, MountOption)] = &[
     ("relatime", Attribute(true, libc::MS_RELATIME)),
     ("remount", Remount),
     ("rexec", RecursiveAttribute(false, libc::MS_NOEXEC)),
-    ("ridmap", IdMap),
+    ("ridmap", IdMap(true)),
     ("rnoatime", RecursiveAttribute(true, libc::MS_NOATIME)),
     ("rnodev", RecursiveAttribute(true, libc::MS_NODEV)),
     ("rnodiratime", RecursiveAttribute(true, libc::MS_NODIRATIME)),
@@ -124,8 +126,8 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_complete() {
         assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        // The names of the specification's table (1.3) and tmpcopyup.
-        let specified = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime \
+        // The names of the specification's table (1.3), tmpcopyup, and those of runc's own.
+        let specified = "acl noacl async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime \
              nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private \
              rbind relatime remount ro rprivate rshared rslave runbindable rw shared silent slave strictatime suid \
              symfollow sync tmpcopyup unbindable ratime rdev rdiratime rexec rnoatime rnodev rnodiratime rnoexec \

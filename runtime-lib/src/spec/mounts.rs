@@ -2,6 +2,8 @@
 
 use super::fault::Faults;
 use super::mount_options::{self, MountOption};
+use super::namespaces::{self, IdMap, Namespace};
+use super::process;
 use serde::Serialize;
 
 /// One of `mounts`.
@@ -23,6 +25,19 @@ pub struct Mount {
     pub copy_up: bool,
     /// `remount`: the mount that is at the destination is changed instead of a new one made.
     pub remount: bool,
+    /// `idmap`, `ridmap`, `uidMappings` and `gidMappings`.
+    pub id_map: Option<MountIdMap>,
+}
+
+/// How the owners of a mount's files are mapped, see `mount_setattr(2)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MountIdMap {
+    /// With all mounts below.
+    pub recursive: bool,
+    /// `uidMappings`; empty, like the other, for those of the container's user namespace.
+    pub uids: Vec<IdMap>,
+    /// `gidMappings`.
+    pub gids: Vec<IdMap>,
 }
 
 /// What is mounted.
@@ -45,7 +60,7 @@ pub enum MountKind {
         /// `source`; the type's name when none is given.
         source: String,
         /// Superblock flags: `MS_RDONLY`, `MS_SYNCHRONOUS`, `MS_DIRSYNC`, `MS_MANDLOCK`, `MS_I_VERSION`, `MS_SILENT`,
-        /// `MS_LAZYTIME` of `mount(2)`.
+        /// `MS_POSIXACL`, `MS_LAZYTIME` of `mount(2)`.
         sb_flags: u64,
         /// The options that are none of the above, joined with commas.
         data: String,
@@ -86,18 +101,19 @@ pub enum PropagationKind {
 }
 
 /// Checks `mounts`.
-pub(super) fn validate(mounts: &[oci_spec::runtime::Mount], faults: &mut Faults) -> Vec<Mount> {
-    mounts.iter().enumerate().filter_map(|(index, mount)| validate_one(index, mount, faults)).collect()
+pub(super) fn validate(mounts: &[oci_spec::runtime::Mount], user: &Namespace, faults: &mut Faults) -> Vec<Mount> {
+    mounts.iter().enumerate().filter_map(|(index, mount)| validate_one(index, mount, user, faults)).collect()
 }
 
-fn validate_one(index: usize, mount: &oci_spec::runtime::Mount, faults: &mut Faults) -> Option<Mount> {
+fn validate_one(
+    index: usize,
+    mount: &oci_spec::runtime::Mount,
+    user: &Namespace,
+    faults: &mut Faults,
+) -> Option<Mount> {
     let destination = destination(index, mount, faults);
     let options = Options::read(index, mount.options().as_deref().unwrap_or_default(), faults);
-    for (name, mappings) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())] {
-        if mappings.as_ref().is_some_and(|mappings| !mappings.is_empty()) {
-            faults.add(format_args!("mounts[{index}].{name}"), "id-mapped mounts are not supported");
-        }
-    }
+    let id_map = id_map(index, mount, &options, user, faults);
     let fstype = mount.typ().as_deref().unwrap_or_default();
     let kind = match options.bind {
         Some(recursive) => bind(index, mount, recursive, &options, faults)?,
@@ -117,7 +133,45 @@ fn validate_one(index: usize, mount: &oci_spec::runtime::Mount, faults: &mut Fau
         propagation: options.propagation,
         copy_up,
         remount: options.remount,
+        id_map,
     })
+}
+
+/// What `idmap`, `ridmap` and the mappings say together. Mappings without the options are meant as `idmap`, as runc has it.
+fn id_map(
+    index: usize,
+    mount: &oci_spec::runtime::Mount,
+    options: &Options<'_>,
+    user: &Namespace,
+    faults: &mut Faults,
+) -> Option<MountIdMap> {
+    let uids = mount.uid_mappings().as_deref().unwrap_or_default();
+    let gids = mount.gid_mappings().as_deref().unwrap_or_default();
+    let (given, recursive) = (!uids.is_empty() || !gids.is_empty(), options.id_map.map(|(_, recursive)| recursive));
+    if !given && recursive.is_none() {
+        return None;
+    }
+    let at = |name: &str| format!("mounts[{index}].{name}");
+    let place = options.id_map.map_or(at("uidMappings"), |(option, _)| at(&format!("options[{option}]")));
+    if matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2")) && options.bind.is_none() {
+        faults.add(&place, "the ids of a cgroup mount cannot be mapped");
+    }
+    if options.remount {
+        faults.add(&place, "the ids of a mount that exists cannot be mapped");
+    }
+    let mut map = MountIdMap { recursive: recursive == Some(true), uids: Vec::new(), gids: Vec::new() };
+    if given {
+        for (name, other, mappings) in [("uidMappings", "gidMappings", uids), ("gidMappings", "uidMappings", gids)] {
+            if mappings.is_empty() {
+                faults.add(at(name), format!("must be specified along with {other}"));
+            }
+        }
+        map.uids = namespaces::extents(&at("uidMappings"), uids, faults);
+        map.gids = namespaces::extents(&at("gidMappings"), gids, faults);
+    } else if *user == Namespace::Host {
+        faults.add(&place, "needs uidMappings and gidMappings: the container has no user namespace");
+    }
+    Some(map)
 }
 
 /// runc 1.1 takes a relative destination as below the root and warns, and so do we.
@@ -209,6 +263,8 @@ struct Options<'a> {
     /// Whether it is a bind mount, and with all mounts below.
     bind: Option<bool>,
     remount: bool,
+    /// Where the last of `idmap` and `ridmap` stands, and whether there is a `ridmap`.
+    id_map: Option<(usize, bool)>,
     /// Where `tmpcopyup` stands.
     copy_up: Option<usize>,
     data: Vec<&'a str>,
@@ -236,8 +292,8 @@ impl<'a> Options<'a> {
                 Some(MountOption::Bind(recursive)) => read.bind = Some(recursive || read.bind == Some(true)),
                 Some(MountOption::Remount) => read.remount = true,
                 Some(MountOption::CopyUp) => read.copy_up = Some(i),
-                Some(MountOption::IdMap) => {
-                    faults.add(format_args!("mounts[{index}].options[{i}]"), "id-mapped mounts are not supported");
+                Some(MountOption::IdMap(recursive)) => {
+                    read.id_map = Some((i, recursive || read.id_map.is_some_and(|(_, recursive)| recursive)));
                 }
                 Some(MountOption::Default) => {}
                 None if option.is_empty() => {}
@@ -249,6 +305,16 @@ impl<'a> Options<'a> {
         }
         read
     }
+}
+
+/// Reads `linux.mountLabel`.
+pub(super) fn label(written: Option<&str>, faults: &mut Faults) -> Option<String> {
+    let label = process::label("linux.mountLabel", written, faults);
+    if label.as_ref().is_some_and(|label| label.contains('"')) {
+        // It goes to the kernel between two of them.
+        faults.add("linux.mountLabel", "contains a quotation mark");
+    }
+    label
 }
 
 /// Reads `linux.rootfsPropagation`.

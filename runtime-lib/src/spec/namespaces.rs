@@ -74,6 +74,14 @@ pub struct IdMap {
     pub size: u32,
 }
 
+impl IdMap {
+    /// What the id `inside` is outside, if this extent has it.
+    pub(crate) fn outside(&self, inside: u32) -> Option<u32> {
+        let offset = inside.checked_sub(self.inside).filter(|&offset| offset < self.size)?;
+        self.outside.checked_add(offset)
+    }
+}
+
 /// By how much a clock of a new time namespace differs from the caller's, see `time_namespaces(7)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TimeOffset {
@@ -140,6 +148,11 @@ pub(super) fn id_maps(location: &str, mappings: &[LinuxIdMapping], faults: &mut 
         faults.add(location, format!("user namespace enabled, but no {ids} mappings found"));
         return Vec::new();
     }
+    extents(location, mappings, faults)
+}
+
+/// Checks the extents of any mapping.
+pub(super) fn extents(location: &str, mappings: &[LinuxIdMapping], faults: &mut Faults) -> Vec<IdMap> {
     if mappings.len() > MOST_EXTENTS {
         faults.add(location, format!("{} mappings, the kernel takes at most {MOST_EXTENTS}", mappings.len()));
         return Vec::new();

@@ -1,17 +1,21 @@
 //! `bpf(2)`, for the one program type that cgroup version 2 needs to decide about devices.
 
 use nix::errno::Errno;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_ATTACH: libc::c_int = 8;
 const BPF_PROG_DETACH: libc::c_int = 9;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 1 << 1;
 const BPF_F_REPLACE: u32 = 1 << 2;
+
+/// By which our programs are known among others of a cgroup, `BPF_OBJ_NAME_LEN` bytes.
+const NAME: [u8; 16] = *b"corten_devices\0\0";
 
 /// How many programs a cgroup may have (the kernel's `BPF_CGROUP_MAX_PROGS`).
 const MOST_PROGRAMS: usize = 64;
@@ -43,6 +47,7 @@ struct LoadAttr {
     log_buf: u64,
     kern_version: u32,
     prog_flags: u32,
+    prog_name: [u8; 16],
 }
 
 /// The same for `BPF_PROG_ATTACH` and `BPF_PROG_DETACH`.
@@ -75,6 +80,23 @@ struct IdAttr {
     open_flags: u32,
 }
 
+/// The same for `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct InfoAttr {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// `struct bpf_prog_info` up to the name.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    /// Numbers, and pointers that are null: nothing else is copied then.
+    before: [u64; 8],
+    name: [u8; 16],
+}
+
 /// Loads a program that decides about device access in a cgroup; the file descriptor is close-on-exec.
 ///
 /// # Errors
@@ -91,6 +113,7 @@ pub(crate) fn load_device_program(program: &[Instruction]) -> Result<OwnedFd, Er
         log_buf: 0,
         kern_version: 0,
         prog_flags: 0,
+        prog_name: NAME,
     };
     // SAFETY: `attr` is a prefix of `union bpf_attr` of the size passed, without padding; `insns` and `license` point
     // to `program` and a static string, which outlive the call, and `insn_cnt` is the former's length.
@@ -143,7 +166,7 @@ fn attach_or_detach(
     Errno::result(result).map(drop)
 }
 
-/// The device programs of the cgroup itself, not of those above it.
+/// The device programs of the cgroup itself, not of those above it, that this library has loaded: others' stay.
 ///
 /// # Errors
 /// `EPERM` without the capabilities; `ENOENT` when one ends meanwhile.
@@ -162,7 +185,14 @@ pub(crate) fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>, Er
     // `ids`, which outlives the call and has room for `prog_cnt` numbers, and nothing else refers to it meanwhile.
     let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size_of::<QueryAttr>()) };
     Errno::result(result)?;
-    ids.iter().take(attr.prog_cnt as usize).map(|&id| by_id(id)).collect()
+    let mut ours = Vec::new();
+    for &id in ids.iter().take(attr.prog_cnt as usize) {
+        let program = by_id(id)?;
+        if name(&program)? == NAME {
+            ours.push(program);
+        }
+    }
+    Ok(ours)
 }
 
 fn by_id(prog_id: u32) -> Result<OwnedFd, Errno> {
@@ -172,6 +202,17 @@ fn by_id(prog_id: u32) -> Result<OwnedFd, Errno> {
     let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
     // SAFETY: a successful BPF_PROG_GET_FD_BY_ID returns a new file descriptor that nobody else knows of.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn name(program: &OwnedFd) -> Result<[u8; 16], Errno> {
+    let mut info = ProgramInfo::default();
+    let info_len = size_of::<ProgramInfo>() as u32;
+    let mut attr = InfoAttr { bpf_fd: raw(program.as_fd())?, info_len, info: &raw mut info as u64 };
+    // SAFETY: `attr` is a prefix of `union bpf_attr` of the size passed, without padding; `info` points to the live local
+    // of `info_len` bytes, all zero and so without a pointer that the kernel would write through.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &raw mut attr, size_of::<InfoAttr>()) };
+    Errno::result(result)?;
+    Ok(info.name)
 }
 
 fn raw(fd: BorrowedFd<'_>) -> Result<u32, Errno> {

@@ -98,6 +98,16 @@ impl Writer {
                 self.signature("au");
                 self.array(4, |w| pids.iter().for_each(|pid| w.u32(*pid)));
             }
+            Value::Pairs(pairs) => {
+                self.signature("a(ss)");
+                self.array(8, |w| {
+                    for (first, second) in pairs {
+                        w.align(8);
+                        w.text(first);
+                        w.text(second);
+                    }
+                });
+            }
         }
     }
 

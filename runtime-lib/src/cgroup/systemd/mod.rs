@@ -30,8 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_FOR_NAME: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Of the cgroup, with the mark.
-const ATTRIBUTE: &CStr = c"user.corten.mark";
+/// Of the cgroup, with the mark: the first one that the file system takes. Version 1 has only those of the second kind,
+/// which are for root alone, as is systemd there.
+const ATTRIBUTES: [&CStr; 2] = [c"user.corten.mark", c"trusted.corten.mark"];
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -60,23 +61,48 @@ pub(crate) fn must_run() -> Result<()> {
 impl Scope {
     /// The scope of the plan, with a mark of its own. Nothing is asked of systemd yet.
     pub(super) fn of(plan: &SystemdScope) -> Scope {
-        // The kernel's; without /proc the description alone has to do.
-        let mark = super::files::read_value(Path::new("/proc/sys/kernel/random/uuid")).unwrap_or_default();
+        let mark = match crate::sys::random::bytes() {
+            Ok(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            // Nobody is to guess it, it has only to be another one each time.
+            Err(_) => format!("{}-{:?}", std::process::id(), std::time::SystemTime::now()),
+        };
         Scope { unit: plan.unit.clone(), bus: plan.bus.clone(), mark }
     }
 
     /// Puts the mark on the cgroup that systemd made.
     pub(super) fn mark(&self, directory: &Path) -> Result<()> {
-        let set = xattr::set(directory, ATTRIBUTE, self.mark.as_bytes());
-        set.map_err(|e| Error::os(format!("mark the cgroup {}", directory.display()), e))
+        for attribute in ATTRIBUTES {
+            match xattr::set(directory, attribute, self.mark.as_bytes()) {
+                Err(Errno::EOPNOTSUPP) => {}
+                done => return done.map_err(|e| Error::os(format!("mark the cgroup {}", directory.display()), e)),
+            }
+        }
+        // The description alone has the mark: see `has_marked`.
+        Ok(())
     }
 
     /// Whether the cgroup of that path is still the one that was marked.
     pub(super) fn has_marked(&self, directory: &Path) -> Result<bool> {
-        match xattr::is(directory, ATTRIBUTE, self.mark.as_bytes()) {
-            Err(Errno::ENOENT) => Ok(false),
-            result => result.map_err(|e| Error::os(format!("look for the mark of {}", directory.display()), e)),
+        for attribute in ATTRIBUTES {
+            match xattr::is(directory, attribute, self.mark.as_bytes()) {
+                Err(Errno::ENOENT) => return Ok(false),
+                Err(Errno::EOPNOTSUPP) => {}
+                done => {
+                    return done.map_err(|e| Error::os(format!("look for the mark of {}", directory.display()), e));
+                }
+            }
         }
+        // A file system without attributes: systemd itself has to be asked.
+        let mut manager = Manager::connect(&self.bus)?;
+        let Some(unit) = manager.unit(&self.unit)? else { return Ok(false) };
+        let description = manager.property(&unit, "org.freedesktop.systemd1.Unit", "Description")?;
+        Ok(description.is_some_and(|description| description == self.description()))
+    }
+
+    /// The error of a command that would change somebody else's unit.
+    pub(super) fn is_not_ours(&self) -> Error {
+        let text = format!("the systemd unit {} is gone, or somebody else's by now", self.unit);
+        Error::new(ErrorKind::WrongStatus, text)
     }
 
     fn description(&self) -> String {
@@ -84,7 +110,13 @@ impl Scope {
     }
 
     /// Starts it with the process `pid` in it.
-    pub(super) fn start(&self, plan: &SystemdScope, limits: Vec<(String, Value)>, pid: i32) -> Result<()> {
+    pub(super) fn start(
+        &self,
+        plan: &SystemdScope,
+        version_1: bool,
+        limits: Vec<(String, Value)>,
+        pid: i32,
+    ) -> Result<()> {
         let mut manager = Manager::connect(&self.bus)?;
         let mut properties = vec![
             ("Description".to_owned(), Value::Text(self.description())),
@@ -94,7 +126,7 @@ impl Scope {
             ("DefaultDependencies".to_owned(), Value::Bool(false)),
             ("MemoryAccounting".to_owned(), Value::Bool(true)),
             ("TasksAccounting".to_owned(), Value::Bool(true)),
-            ("IOAccounting".to_owned(), Value::Bool(true)),
+            (if version_1 { "BlockIOAccounting" } else { "IOAccounting" }.to_owned(), Value::Bool(true)),
             // One that failed, such as by running out of memory, is not kept.
             ("CollectMode".to_owned(), Value::Text("inactive-or-failed".to_owned())),
         ];
@@ -109,7 +141,7 @@ impl Scope {
                 Ok(job) => return manager.wait(&job).map_err(|error| error.context(what())),
                 Err(failure) if failure.is("UnitExists") => {
                     if !manager.make_way(&self.unit)? || Instant::now() >= deadline {
-                        return Err(self.is_taken(failure));
+                        return Err(self.is_taken(failure.into_error("start it")));
                     }
                 }
                 Err(failure) => return Err(failure.into_error(&what())),
@@ -118,9 +150,10 @@ impl Scope {
         }
     }
 
-    fn is_taken(&self, failure: Failure) -> Error {
+    /// Somebody else has the unit, or processes in a cgroup of its name.
+    pub(super) fn is_taken(&self, cause: Error) -> Error {
         let text = format!("the systemd unit {} exists already", self.unit);
-        Error::config("linux.cgroupsPath", text).because(failure.into_error("start it"))
+        Error::config("linux.cgroupsPath", text).because(cause)
     }
 
     /// Sets properties until the next boot.

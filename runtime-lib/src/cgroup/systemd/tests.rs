@@ -138,7 +138,7 @@ fn plan(scope: &Scope) -> SystemdScope {
 }
 
 fn start(scope: &Scope) -> Result<()> {
-    scope.start(&plan(scope), vec![("TasksMax".to_owned(), Value::U64(5))], 1)
+    scope.start(&plan(scope), false, vec![("TasksMax".to_owned(), Value::U64(5))], 1)
 }
 
 #[test]
@@ -252,4 +252,34 @@ fn a_bus_that_is_not_there_or_says_nothing_is_an_error_in_bounded_time() {
     let error = Manager::connect_within(path.to_str().unwrap(), Duration::from_secs(10)).err().unwrap();
     assert!(error.to_string().contains("refuses us"), "{error}");
     server.join().unwrap();
+}
+
+#[test]
+fn where_no_mark_can_be_systemd_is_asked_whose_the_unit_is() {
+    // procfs has no extended attributes.
+    let bare = Path::new("/proc/self");
+    for (ours, description) in [(true, "corten container our-mark"), (false, "corten container another-mark")] {
+        let fake = fake(move |_, member| match member {
+            "GetUnit" => Say::Path("/unit"),
+            _ => Say::Property(description.to_owned()),
+        });
+        assert_eq!(fake.scope.has_marked(bare).unwrap(), ours);
+        assert_eq!(fake.server.join().unwrap(), ["GetUnit", "Get"]);
+    }
+    let gone = fake(|_, _| Say::Error("org.freedesktop.systemd1.NoSuchUnit"));
+    assert!(!gone.scope.has_marked(bare).unwrap());
+    gone.server.join().unwrap();
+}
+
+#[test]
+fn each_scope_has_a_mark_of_its_own() {
+    let plan = SystemdScope {
+        unit: "corten-x.scope".to_owned(),
+        slice: "system.slice".to_owned(),
+        bus: "/nonexistent".to_owned(),
+        user: false,
+        properties: vec![],
+    };
+    let (one, other) = (Scope::of(&plan).mark, Scope::of(&plan).mark);
+    assert!(one != other && one.len() == 32 && one.len() <= 64, "{one} {other}");
 }

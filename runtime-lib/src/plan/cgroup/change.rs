@@ -35,6 +35,7 @@ pub fn lower_change(change: &LinuxResources, current: &LinuxResources, paths: &C
         systemd: None,
         writes: Vec::new(),
         devices: DevicePolicy::lower(rules.unwrap_or_default())?,
+        owner: None,
         warnings: Vec::new(),
     };
     lower_limits(&together(change, &merged), &mut plan)?;

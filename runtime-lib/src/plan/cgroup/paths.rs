@@ -114,6 +114,12 @@ impl CgroupPaths {
         }
     }
 
+    /// The directory in the hierarchy by which systemd knows its units: version 2's where there is one, since version 233
+    /// also beside version 1.
+    pub fn of_systemd(&self) -> Option<&CgroupDirectory> {
+        self.unified().or_else(|| self.of_controller("name=systemd").map(|(_, directory)| directory))
+    }
+
     /// The version 1 directory of a controller, and its place among [`directories`](Self::directories).
     pub fn of_controller(&self, controller: &str) -> Option<(usize, &CgroupDirectory)> {
         self.directories().enumerate().find(|(_, directory)| directory.controllers.iter().any(|c| c == controller))
@@ -150,8 +156,7 @@ impl CgroupPaths {
                 None => format!("{}/{path}", own_path.trim_end_matches('/')),
             },
         };
-        let known = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|name| KNOWN.contains(&name.as_str()));
-        let directories: Vec<_> = host.v1.iter().filter(known).map(|h| place(h, &h.own_path)).collect();
+        let directories: Vec<_> = known(host).map(|h| place(h, &h.own_path)).collect();
         Ok(match &host.v2 {
             Some(v2) if directories.is_empty() => {
                 let parent = v2.own_path.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -160,6 +165,25 @@ impl CgroupPaths {
             Some(v2) => CgroupPaths::Hybrid { directories, unified: place(v2, &v2.own_path) },
             None => CgroupPaths::V1 { directories },
         })
+    }
+}
+
+fn known(host: &HostCgroups) -> impl Iterator<Item = &Hierarchy> {
+    host.v1.iter().filter(|hierarchy| hierarchy.controllers.iter().any(|name| KNOWN.contains(&name.as_str())))
+}
+
+/// The same absolute path in each hierarchy.
+pub(super) fn same_in_all(host: &HostCgroups, path: &str) -> CgroupPaths {
+    let place = |hierarchy: &Hierarchy| CgroupDirectory {
+        controllers: hierarchy.controllers.clone(),
+        mount_point: hierarchy.mount_point.clone(),
+        path: path.to_owned(),
+    };
+    let directories: Vec<_> = known(host).map(place).collect();
+    match host.v2.as_ref().map(place) {
+        Some(directory) if directories.is_empty() => CgroupPaths::V2 { directory },
+        Some(unified) => CgroupPaths::Hybrid { directories, unified },
+        None => CgroupPaths::V1 { directories },
     }
 }
 

@@ -5,7 +5,11 @@
 //! by file, derived from the very write; the others it leaves alone (systemd.resource-control(5), the D-Bus interface
 //! in org.freedesktop.systemd1(5)). Paths and names are runc's, so that engines find the unit where they expect it.
 
-use super::{CgroupDirectory, CgroupPaths, CgroupWrite, IfAbsent};
+mod properties;
+
+pub use properties::{device_properties, properties_of};
+
+use super::{CgroupPaths, paths};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::HostCgroups;
 use crate::id::ContainerId;
@@ -17,8 +21,6 @@ const ANNOTATION: &str = "org.systemd.property.";
 const LOCATION: &str = "linux.cgroupsPath";
 /// systemd's own limit of a unit's name.
 const LONGEST_NAME: usize = 255;
-/// No limit, in every property that is a number.
-const UNLIMITED: u64 = u64::MAX;
 
 /// A transient scope.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,19 +60,19 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// `au`
     Pids(Vec<u32>),
+    /// `a(ss)`
+    Pairs(Vec<(String, String)>),
 }
 
 impl SystemdScope {
-    /// The scope that `configured`, in the form `slice:prefix:name`, means, and the cgroup that systemd makes for it.
+    /// The scope that `configured`, in the form `slice:prefix:name`, means, and the cgroups: systemd makes
+    /// the one of version 2, and on version 1 that of its own hierarchy and some more; the runtime makes the rest.
     pub(super) fn choose(
         configured: Option<&str>,
         host: &HostCgroups,
         id: &ContainerId,
         user_bus: Option<&str>,
     ) -> Result<(SystemdScope, CgroupPaths)> {
-        let v2 = host.v2.as_ref().filter(|_| host.is_unified()).ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "the systemd cgroup driver needs a host with cgroup version 2 only")
-        })?;
         let default_slice = if user_bus.is_some() { "user.slice" } else { "system.slice" };
         let (slice, prefix, name) = match configured {
             None => (default_slice, "corten", id.as_str()),
@@ -86,12 +88,20 @@ impl SystemdScope {
             }
         };
         let unit = unit_name(prefix, name)?;
-        let above = match user_bus {
-            Some(_) => user_manager(&v2.own_path)?,
-            None => String::new(),
+        let above = match (user_bus, &host.v2) {
+            (None, _) => String::new(),
+            (Some(_), Some(v2)) if host.is_unified() => user_manager(&v2.own_path)?,
+            (Some(_), _) => {
+                let text = "a user's systemd manages no cgroups of version 1: this takes a host with version 2 only";
+                return Err(Error::new(ErrorKind::Unsupported, text));
+            }
         };
         let path = format!("{above}{}/{unit}", expand_slice(slice)?);
-        let directory = CgroupDirectory { controllers: Vec::new(), mount_point: v2.mount_point.clone(), path };
+        let paths = paths::same_in_all(host, &path);
+        if paths.of_systemd().is_none() {
+            let text = "systemd's cgroup hierarchy (name=systemd, or version 2) is not mounted";
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
         let scope = SystemdScope {
             unit,
             slice: slice.to_owned(),
@@ -99,7 +109,7 @@ impl SystemdScope {
             user: user_bus.is_some(),
             properties: Vec::new(),
         };
-        Ok((scope, CgroupPaths::V2 { directory }))
+        Ok((scope, paths))
     }
 }
 
@@ -163,69 +173,6 @@ fn user_manager(own_path: &str) -> Result<String> {
         Error::new(ErrorKind::Unsupported, format!("the caller's cgroup {own_path} is not in a user's session"))
             .hint("run it in a login session, or under systemd-run --user")
     })
-}
-
-/// The properties that correspond to what is written by file. A later write of a file replaces an earlier one.
-pub fn properties_of(writes: &[CgroupWrite]) -> Vec<(String, Value)> {
-    let mut properties = BTreeMap::new();
-    for write in writes {
-        let number = |text: &str| if text == "max" { Some(UNLIMITED) } else { text.trim().parse().ok() };
-        let plain = |name: &'static str, value: &str| number(value).map(|value| vec![(name, Value::U64(value))]);
-        let found = match write.file.as_str() {
-            "memory.max" => plain("MemoryMax", &write.value),
-            "memory.high" => plain("MemoryHigh", &write.value),
-            "memory.low" => plain("MemoryLow", &write.value),
-            "memory.min" => plain("MemoryMin", &write.value),
-            "memory.swap.max" => plain("MemorySwapMax", &write.value),
-            "pids.max" => plain("TasksMax", &write.value),
-            "cpu.weight" => plain("CPUWeight", &write.value),
-            "io.weight" => plain("IOWeight", write.value.trim_start_matches("default ")),
-            "io.bfq.weight" => match &write.if_absent {
-                IfAbsent::Write { file, value } if file == "io.weight" => plain("IOWeight", value),
-                _ => None,
-            },
-            "cpu.max" => cpu_quota(&write.value),
-            "cpuset.cpus" => bits(&write.value).map(|bits| vec![("AllowedCPUs", Value::Bytes(bits))]),
-            "cpuset.mems" => bits(&write.value).map(|bits| vec![("AllowedMemoryNodes", Value::Bytes(bits))]),
-            _ => None,
-        };
-        properties.extend(found.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
-    }
-    properties.into_iter().collect()
-}
-
-/// `cpu.max`. systemd takes a quota per second, in steps of 10 ms.
-fn cpu_quota(value: &str) -> Option<Vec<(&'static str, Value)>> {
-    const STEP: u64 = 10_000;
-    let (quota, period) = value.split_once(' ').unwrap_or((value, "100000"));
-    let period: u64 = period.trim().parse().ok().filter(|&period| period > 0)?;
-    let per_second = match quota {
-        "max" => UNLIMITED,
-        quota => {
-            let quota: u64 = quota.parse().ok()?;
-            quota.checked_mul(1_000_000)?.div_ceil(period).div_ceil(STEP).checked_mul(STEP)?
-        }
-    };
-    Some(vec![("CPUQuotaPerSecUSec", Value::U64(per_second)), ("CPUQuotaPeriodUSec", Value::U64(period))])
-}
-
-/// A list such as `0-3,8` as a bit mask, the lowest byte first.
-fn bits(list: &str) -> Option<Vec<u8>> {
-    /// More than any kernel has.
-    const MOST: usize = 65_536;
-    let mut mask: Vec<u8> = Vec::new();
-    for range in list.trim().split(',').filter(|range| !range.is_empty()) {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        if first > last || last >= MOST {
-            return None;
-        }
-        mask.resize(mask.len().max(last / 8 + 1), 0);
-        for bit in first..=last {
-            *mask.get_mut(bit / 8)? |= 1 << (bit % 8);
-        }
-    }
-    Some(mask).filter(|mask| !mask.is_empty())
 }
 
 /// The properties that annotations ask for.

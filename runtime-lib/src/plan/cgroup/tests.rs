@@ -141,11 +141,10 @@ fn mounts_show_each_hierarchy_of_the_host() {
 }
 
 #[test]
-fn systemd_needs_version_2_alone() {
+fn systemd_has_the_limits_as_properties() {
     let id = ContainerId::new("web").unwrap();
-    let error = lower(&spec(None, Value::Null), &v1(), &id, Driver::Systemd).unwrap_err();
-    assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
-    assert!(error.to_string().contains("cgroup version 2 only"), "{error}");
+    let plan = lower(&spec(None, json!({"pids": {"limit": 7}})), &v1(), &id, Driver::Systemd).unwrap();
+    assert_eq!(properties_of(&plan.writes), [("TasksMax".to_owned(), super::Value::U64(7))]);
     let plan = lower(&spec(None, json!({"pids": {"limit": 7}})), &v2(), &id, Driver::Systemd).unwrap();
     assert_eq!(plan.systemd.unwrap().unit, "corten-web.scope");
     assert_eq!(properties_of(&plan.writes), [("TasksMax".to_owned(), super::Value::U64(7))]);
@@ -392,4 +391,32 @@ fn version_1_sets_the_device_default_first() {
         writes(json!([{"allow": true, "access": "rwm"}, {"allow": false, "access": "w", "type": "b"}])),
         "devices.allow=a; devices.deny=b *:* w"
     );
+}
+
+#[test]
+fn a_cgroup_is_given_to_the_user_of_the_program_where_that_is_safe() {
+    let owner_on = |host: &HostCgroups, adapt: &dyn Fn(&mut ValidSpec)| {
+        let config = serde_json::json!({
+            "ociVersion": "1.3.0", "root": {"path": "rootfs"},
+            "process": {"cwd": "/", "args": ["x"], "user": {"uid": 5, "gid": 0}},
+            "mounts": [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["rw"]}],
+            "linux": {
+                "namespaces": [{"type": "cgroup"}, {"type": "user"}, {"type": "mount"}],
+                "uidMappings": [{"containerID": 0, "hostID": 99_997, "size": 6}],
+                "gidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]
+            }
+        });
+        let mut spec = crate::spec::parse(config.to_string().as_bytes()).unwrap();
+        adapt(&mut spec);
+        lower(&spec, host, &ContainerId::new("web").unwrap(), Driver::Cgroupfs).unwrap().owner
+    };
+    let owner = |adapt: &dyn Fn(&mut ValidSpec)| owner_on(&v2(), adapt);
+    assert_eq!(owner(&|_| ()), Some(100_002));
+    assert_eq!(owner(&|spec| spec.namespaces.user = Namespace::Host), Some(5));
+    assert_eq!(owner_on(&v1(), &|_| ()), None);
+    assert_eq!(owner(&|spec| spec.process.user.uid = 6), None);
+    assert_eq!(owner(&|spec| spec.namespaces.cgroup = Namespace::Host), None);
+    assert_eq!(owner(&|spec| spec.mounts[0].attrs.set |= libc::MS_RDONLY), None);
+    assert_eq!(owner(&|spec| spec.mounts.clear()), None);
+    assert_eq!(owner(&|spec| spec.namespaces.user = Namespace::Join { index: 1, path: "/x".to_owned() }), None);
 }

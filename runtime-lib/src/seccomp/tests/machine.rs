@@ -1,87 +1,43 @@
-//! A classic BPF machine and the kernel's checks before it takes a filter (`bpf_check_classic`, `seccomp_check_filter`).
+//! The machine's own tests, and what only the tests ask of a program.
 
-use crate::seccomp::bpf::{AND, Insn, JA, JEQ, JGE, JSET, LD_ABS, MAX_INSNS, RET};
-use crate::seccomp::{Arch, Verdict};
+use crate::seccomp::bpf::{AND, Insn, JA, JEQ, JGE, JGT, JSET, LD_ABS, MAX_INSNS, RET};
+use crate::seccomp::{Arch, Verdict, machine};
 
-/// What libseccomp's programs have besides: `BPF_JMP | BPF_JGT | BPF_K`.
-const JGT: u16 = 0x25;
+pub(super) use crate::seccomp::machine::Call as Data;
 
-/// A call as a filter sees it: `struct seccomp_data`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Data {
-    pub(super) arch: Arch,
-    pub(super) number: u32,
-    pub(super) args: [u64; 6],
-}
-
-impl Data {
-    fn word(&self, offset: u32) -> u32 {
-        let half =
-            |value: u64, second: bool| (if second == self.arch.little_endian() { value >> 32 } else { value }) as u32;
-        match offset {
-            0 => self.number,
-            4 => self.arch.audit(),
-            8 | 12 => half(0x0000_5555_0123_4567, offset == 12),
-            _ => half(self.args[(offset as usize - 16) / 8], offset % 8 == 4),
-        }
-    }
-}
-
-/// Runs a program that [`verify`] accepts: the verdict, and how many instructions it took.
+/// Runs a program that [`verify`] accepts.
 pub(super) fn run(program: &[Insn], data: &Data) -> (Verdict, usize) {
-    let (mut place, mut accumulator, mut steps) = (0, 0_u32, 0);
-    loop {
-        let Insn { code, jt, jf, k } = program[place];
-        steps += 1;
-        place += 1;
-        let mut branch = |holds: bool| place += usize::from(if holds { jt } else { jf });
-        match code {
-            LD_ABS => accumulator = data.word(k),
-            AND => accumulator &= k,
-            JA => place += k as usize,
-            JEQ => branch(accumulator == k),
-            JGT => branch(accumulator > k),
-            JGE => branch(accumulator >= k),
-            JSET => branch(accumulator & k != 0),
-            RET => return (Verdict(k), steps),
-            _ => panic!("instruction {code:#x} at {}", place - 1),
-        }
-    }
+    machine::run(program, data).unwrap_or_else(|| panic!("{data:?} on {program:?}"))
 }
 
 /// What the kernel checks, and that no instruction is unreachable.
 pub(super) fn verify(program: &[Insn]) -> Result<(), String> {
-    if program.is_empty() || program.len() > MAX_INSNS {
-        return Err(format!("{} instructions", program.len()));
-    }
+    machine::verify(program).map_err(|fault| fault.to_string())?;
     let mut reached = vec![false; program.len()];
     reached[0] = true;
     for (place, insn) in program.iter().enumerate() {
-        let fault = |what: &str| Err(format!("{place}: {what}"));
-        let next: Vec<usize> = match insn.code {
-            LD_ABS if insn.k % 4 != 0 || insn.k >= 64 => return fault("load outside of seccomp_data"),
-            LD_ABS | AND => vec![place + 1],
-            JA => vec![place + 1 + insn.k as usize],
-            JEQ | JGT | JGE | JSET => vec![place + 1 + usize::from(insn.jt), place + 1 + usize::from(insn.jf)],
-            RET => vec![],
-            _ => return fault("unknown instruction"),
-        };
         if !reached[place] {
-            return fault("unreachable");
+            return Err(format!("{place}: unreachable"));
         }
-        for target in next {
-            *reached.get_mut(target).ok_or(format!("{place}: leads to {target} of {}", program.len()))? = true;
+        match insn.code {
+            RET => {}
+            JA => reached[place + 1 + insn.k as usize] = true,
+            JEQ | JGT | JGE | JSET => {
+                reached[place + 1 + usize::from(insn.jt)] = true;
+                reached[place + 1 + usize::from(insn.jf)] = true;
+            }
+            _ => reached[place + 1] = true,
         }
     }
-    match program.last().map(|insn| insn.code) {
-        Some(RET) => Ok(()),
-        _ => Err("does not end with a return".into()),
-    }
+    Ok(())
+}
+
+fn insn(code: u16, jt: u8, jf: u8, k: u32) -> Insn {
+    Insn { code, jt, jf, k }
 }
 
 #[test]
 fn the_verifier_refuses_what_the_kernel_refuses() {
-    let insn = |code, jt, jf, k| Insn { code, jt, jf, k };
     let ret = insn(RET, 0, 0, 0);
     assert!(verify(&[ret]).is_ok());
     for bad in [
@@ -90,11 +46,54 @@ fn the_verifier_refuses_what_the_kernel_refuses() {
         vec![insn(LD_ABS, 0, 0, 64), ret],
         vec![insn(LD_ABS, 0, 0, 2), ret],
         vec![insn(JEQ, 0, 1, 0), ret],
+        vec![insn(JGT, 1, 0, 0), ret],
         vec![insn(JA, 0, 0, 1), ret],
+        vec![insn(JA, 0, 0, u32::MAX), ret],
         vec![insn(0x61, 0, 0, 0), ret],
-        vec![ret, ret],
         vec![insn(LD_ABS, 0, 0, 0)],
     ] {
-        assert!(verify(&bad).is_err(), "{bad:?}");
+        assert!(machine::verify(&bad).is_err(), "{bad:?}");
+    }
+    // Only we ask for this one.
+    assert!(machine::verify(&[ret, ret]).is_ok() && verify(&[ret, ret]).is_err());
+}
+
+#[test]
+fn the_machine_does_what_each_instruction_says_and_does_not_trust_the_program() {
+    let call = Data { arch: Arch::X86_64, number: 7, args: [0x1_0000_0002, 3, 4, 5, 6, 0xfedc_ba98_7654_3210] };
+    let big = Data { arch: Arch::S390x, ..call };
+    let loaded = |offset, call: &Data| {
+        // All values are small, so that a bit at a time tells them.
+        (0..32)
+            .filter(|bit| {
+                let program =
+                    [insn(LD_ABS, 0, 0, offset), insn(JSET, 0, 1, 1 << bit), insn(RET, 0, 0, 1), insn(RET, 0, 0, 0)];
+                run(&program, call).0 == Verdict(1)
+            })
+            .fold(0_u32, |word, bit| word | 1 << bit)
+    };
+    let cases =
+        [(0, 7, 7), (4, 0xc000_003e, 0x8000_0016), (16, 2, 1), (20, 1, 2), (24, 3, 0), (56, 0x7654_3210, 0xfedc_ba98)];
+    for (offset, little, bigger) in cases {
+        assert_eq!((loaded(offset, &call), loaded(offset, &big)), (little, bigger), "{offset}");
+    }
+    for (code, k, holds) in [
+        (JEQ, 7, true),
+        (JEQ, 6, false),
+        (JGT, 7, false),
+        (JGT, 6, true),
+        (JGE, 7, true),
+        (JGE, 8, false),
+        (JSET, 8, false),
+        (JSET, 4, true),
+    ] {
+        let program = [insn(LD_ABS, 0, 0, 0), insn(code, 1, 0, k), insn(RET, 0, 0, 0), insn(RET, 0, 0, 1)];
+        assert_eq!(run(&program, &call), (Verdict(u32::from(holds)), 3), "{code:#x} {k}");
+    }
+    let masked =
+        [insn(LD_ABS, 0, 0, 0), insn(AND, 0, 0, 6), insn(JEQ, 0, 1, 6), insn(RET, 0, 0, 1), insn(RET, 0, 0, 0)];
+    assert_eq!(run(&masked, &call), (Verdict(1), 4));
+    for bad in [vec![], vec![insn(LD_ABS, 0, 0, 64)], vec![insn(JA, 0, 0, u32::MAX)], vec![insn(0x61, 0, 0, 0)]] {
+        assert_eq!(machine::run(&bad, &call), None, "{bad:?}");
     }
 }

@@ -238,7 +238,7 @@ fn made_up_profiles_mean_what_the_reference_says() {
         let names = if seed % 2 == 0 { &names[..] } else { &few[..] };
         let material = Material { archs: listed, names, mixed: seed % 3 != 0 };
         let section = generate::profile(&mut random, &material);
-        let filter = match compile(&section, native) {
+        let filter = match compile_with(&section, native, Backend::Own) {
             Ok(filter) => filter,
             Err(error) => {
                 assert!(error.to_string().contains("contradicts"), "seed {seed}: {error}");
@@ -292,7 +292,7 @@ fn nonsense_is_refused_or_compiled_but_never_panics() {
         }
         section.set_syscalls(Some(syscalls));
         section.set_listener_path((seed % 2 == 0).then(|| "/run/agent".into()));
-        match compile(&section, native) {
+        match compile_with(&section, native, Backend::Own) {
             Ok(filter) => {
                 machine::verify(&filter.program).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{filter}"));
                 assert!(!explain(&section, native).unwrap().is_empty());

@@ -7,7 +7,9 @@
     clippy::print_stderr
 )]
 
+mod engine;
 mod generate;
+mod intended;
 mod machine;
 mod meaning;
 #[cfg(feature = "libseccomp")]
@@ -26,7 +28,7 @@ fn profile(json: serde_json::Value) -> LinuxSeccomp {
 
 /// Compiles, and checks that the kernel would take the program.
 fn compiled(section: &LinuxSeccomp, native: Arch) -> Filter {
-    let filter = compile(section, native).unwrap_or_else(|e| panic!("{e:#}: {section:?}"));
+    let filter = compile_with(section, native, Backend::Own).unwrap_or_else(|e| panic!("{e:#}: {section:?}"));
     machine::verify(&filter.program).unwrap_or_else(|e| panic!("{e}\n{filter}"));
     filter
 }

@@ -1,124 +1,20 @@
-//! libseccomp as the oracle, driven the way runc drives it. Needs Debian's libseccomp-dev, and
-//! golang-github-containers-common for the profile that engines use.
+//! libseccomp as the oracle, driven the way runc drives it: its programs, and those of the back end made with it. Needs
+//! Debian's libseccomp-dev.
 
+use super::engine::{PODMAN, every_call, profile_for};
 use super::generate::{self, Material, Random};
 use super::machine::Data;
 use super::*;
-use ::libseccomp::{
-    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall, error::SeccompError,
-};
-use oci_spec::runtime::{LinuxSeccompArg, LinuxSeccompOperator as Op};
+use crate::seccomp::libseccomp::{self, arch, number as resolve};
+use ::libseccomp::ScmpSyscall;
 use std::collections::{BTreeSet, HashMap};
-use std::io::{Read as _, Seek as _};
 use std::time::Instant;
 use tables::Name;
 
-fn arch(arch: Arch) -> Option<ScmpArch> {
-    Some(match arch {
-        Arch::X86 => ScmpArch::X86,
-        Arch::X86_64 => ScmpArch::X8664,
-        Arch::X32 => ScmpArch::X32,
-        Arch::Arm => ScmpArch::Arm,
-        Arch::Aarch64 => ScmpArch::Aarch64,
-        Arch::Mips => ScmpArch::Mips,
-        Arch::Mips64 => ScmpArch::Mips64,
-        Arch::Mips64n32 => ScmpArch::Mips64N32,
-        Arch::Mipsel => ScmpArch::Mipsel,
-        Arch::Mipsel64 => ScmpArch::Mipsel64,
-        Arch::Mipsel64n32 => ScmpArch::Mipsel64N32,
-        Arch::Ppc => ScmpArch::Ppc,
-        Arch::Ppc64 => ScmpArch::Ppc64,
-        Arch::Ppc64le => ScmpArch::Ppc64Le,
-        Arch::S390 => ScmpArch::S390,
-        Arch::S390x => ScmpArch::S390X,
-        Arch::Parisc => ScmpArch::Parisc,
-        Arch::Parisc64 => ScmpArch::Parisc64,
-        Arch::Riscv64 => ScmpArch::Riscv64,
-        // Not in 2.5.
-        Arch::Loongarch64 | Arch::M68k | Arch::Sh | Arch::Sheb => return None,
-    })
-}
-
-fn action(verdict: Verdict) -> ScmpAction {
-    let data = verdict.0 & 0xffff;
-    match verdict.0 & 0xffff_0000 {
-        0 => ScmpAction::KillThread,
-        0x8000_0000 => ScmpAction::KillProcess,
-        0x0003_0000 => ScmpAction::Trap,
-        0x0005_0000 => ScmpAction::Errno(data as i32),
-        0x7fc0_0000 => ScmpAction::Notify,
-        0x7ff0_0000 => ScmpAction::Trace(data as u16),
-        0x7ffc_0000 => ScmpAction::Log,
-        _ => ScmpAction::Allow,
-    }
-}
-
-fn comparison(arg: &LinuxSeccompArg) -> ScmpArgCompare {
-    let (op, datum) = match arg.op() {
-        Op::ScmpCmpNe => (ScmpCompareOp::NotEqual, arg.value()),
-        Op::ScmpCmpLt => (ScmpCompareOp::Less, arg.value()),
-        Op::ScmpCmpLe => (ScmpCompareOp::LessOrEqual, arg.value()),
-        Op::ScmpCmpEq => (ScmpCompareOp::Equal, arg.value()),
-        Op::ScmpCmpGe => (ScmpCompareOp::GreaterEqual, arg.value()),
-        Op::ScmpCmpGt => (ScmpCompareOp::Greater, arg.value()),
-        Op::ScmpCmpMaskedEq => (ScmpCompareOp::MaskedEqual(arg.value()), arg.value_two().unwrap_or(0)),
-    };
-    ScmpArgCompare::new(arg.index() as u32, op, datum)
-}
-
-fn resolve(name: &str) -> Option<ScmpSyscall> {
-    ScmpSyscall::from_name(name).ok().filter(|syscall| !syscall.is_error())
-}
-
-/// The filter as runc has libseccomp build it.
-fn context(section: &LinuxSeccomp, native: Arch, optimise: u32) -> Result<ScmpFilterContext, SeccompError> {
-    let default = Verdict::of(section.default_action(), section.default_errno_ret());
-    let mut context = ScmpFilterContext::new(action(default))?;
-    if native != Arch::X86_64 {
-        context.remove_arch(ScmpArch::X8664)?;
-        context.add_arch(arch(native).unwrap())?;
-    }
-    for listed in section.architectures().iter().flatten() {
-        context.add_arch(arch(Arch::from_oci(*listed).unwrap()).unwrap())?;
-    }
-    context.set_ctl_optimize(optimise)?;
-    for syscall in section.syscalls().iter().flatten() {
-        let verdict = Verdict::of(syscall.action(), syscall.errno_ret());
-        let args: Vec<ScmpArgCompare> = syscall.args().iter().flatten().map(comparison).collect();
-        let indices: BTreeSet<usize> = syscall.args().iter().flatten().map(LinuxSeccompArg::index).collect();
-        for name in syscall.names() {
-            let Some(number) = resolve(name).filter(|_| verdict != default) else { continue };
-            if args.is_empty() {
-                context.add_rule(action(verdict), number)?;
-            } else if indices.len() == args.len() {
-                context.add_rule_conditional(action(verdict), number, &args)?;
-            } else {
-                for arg in &args {
-                    context.add_rule_conditional(action(verdict), number, &[*arg])?;
-                }
-            }
-        }
-    }
-    Ok(context)
-}
-
-fn export(context: &ScmpFilterContext, native: Arch) -> Vec<Insn> {
-    let mut file = tempfile::tempfile().unwrap();
-    context.export_bpf(&file).unwrap();
-    file.rewind().unwrap();
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).unwrap();
-    let little = native.little_endian();
-    let insn = |b: &[u8]| {
-        let (code, k) = ([b[0], b[1]], [b[4], b[5], b[6], b[7]]);
-        let (code, k) = if little {
-            (u16::from_le_bytes(code), u32::from_le_bytes(k))
-        } else {
-            (u16::from_be_bytes(code), u32::from_be_bytes(k))
-        };
-        Insn { code, jt: b[2], jf: b[3], k }
-    };
-    bytes.chunks_exact(8).map(insn).collect()
+/// libseccomp's own program, without the `ENOSYS` that the back end puts in front.
+pub(super) fn alone(section: &LinuxSeccomp, native: Arch, tree: bool) -> Result<Vec<Insn>> {
+    let profile = libseccomp::known(profile::check(section, native)?);
+    libseccomp::export(&libseccomp::context(section, &profile, tree)?, native)
 }
 
 /// Names that can be compared.
@@ -142,7 +38,7 @@ fn numbers_are_those_of_libseccomp() {
     let mut differences = Vec::new();
     let mut equal = 0;
     for ours in Arch::ALL {
-        let Some(theirs) = arch(ours) else { continue };
+        let Ok(theirs) = arch(ours) else { continue };
         for name in Name::all() {
             let number = ScmpSyscall::from_name_by_arch(name.as_str(), theirs).ok().map(ScmpSyscall::as_raw_syscall);
             match (ours.number(name), number.filter(|number| *number >= 0).map(|number| number as u32)) {
@@ -169,7 +65,7 @@ const HANGS: [u64; 1] = [4159];
 /// A bug of libseccomp 2.5.4: when the first call of an architecture is one that it does not have, the pseudo-number's
 /// test is left out of the program together with the load before it, and the search goes on with the architecture in
 /// the accumulator. Such a program cannot be compared.
-fn forgets_the_number(program: &[Insn]) -> bool {
+pub(super) fn forgets_the_number(program: &[Insn]) -> bool {
     let dispatches = |insn: &Insn| insn.code == bpf::JEQ && Arch::ALL.iter().any(|arch| arch.audit() == insn.k);
     let loads =
         |place: usize| program[place].code == bpf::LD_ABS && program[place].k == 0 || program[place].code == bpf::RET;
@@ -197,26 +93,40 @@ fn entangled(section: &LinuxSeccomp, native: Arch, call: &Data) -> bool {
     })
 }
 
+/// What our programs are compared with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Oracle {
+    /// libseccomp's program alone.
+    Alone,
+    /// What corten loads when it is built with libseccomp.
+    Backend,
+}
+
 /// Our program and libseccomp's, or why there is nothing to compare.
-fn both(section: &LinuxSeccomp, native: Arch) -> Result<(Vec<Insn>, Vec<Insn>), &'static str> {
-    let (ours, theirs) = match (compile(section, native), context(section, native, 1)) {
-        (Ok(ours), Ok(theirs)) => (ours.program, export(&theirs, native)),
+fn both(section: &LinuxSeccomp, native: Arch, oracle: Oracle) -> Result<(Vec<Insn>, Vec<Insn>), &'static str> {
+    let (ours, alone) = match (compile_with(section, native, Backend::Own), alone(section, native, false)) {
+        (Ok(ours), Ok(alone)) => (ours.program, alone),
         (Err(_), Err(_)) => return Err("both refuse"),
         (Ok(_), Err(_)) => return Err("only libseccomp refuses"),
         (Err(_), Ok(_)) => return Err("only we refuse"),
     };
     // What it puts where a jump does not reach, it leaves in the wrong byte order.
-    if !native.little_endian() && theirs.len() > 255 {
+    if !native.little_endian() && alone.len() > 255 {
         return Err("libseccomp's byte order");
     }
-    if forgets_the_number(&theirs) {
+    if forgets_the_number(&alone) {
         return Err("libseccomp forgets to load the number");
     }
-    Ok((ours, theirs))
+    if oracle == Oracle::Alone {
+        return Ok((ours, alone));
+    }
+    let backend = compile_with(section, native, Backend::Libseccomp { tree: false }).unwrap().program;
+    crate::seccomp::machine::verify(&backend).unwrap();
+    Ok((ours, backend))
 }
 
 /// Compares on made-up calls. Where several rules with different verdicts match, libseccomp may choose any of them.
-fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'static str, usize> {
+fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize, oracle: Oracle) -> HashMap<&'static str, usize> {
     let known = names_that_both_know();
     let few = ["read", "openat", "socket", "connect", "semop", "shmget", "socketcall", "ipc", "waitpid", "accept"];
     let mut counts = HashMap::new();
@@ -228,7 +138,7 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
         if HANGS.contains(&seed) {
             continue;
         }
-        let (ours, theirs) = match both(&section, native) {
+        let (ours, theirs) = match both(&section, native, oracle) {
             Ok(programs) => programs,
             Err(why_not) => {
                 *counts.entry(why_not).or_default() += 1;
@@ -266,7 +176,7 @@ fn compare(seeds: std::ops::Range<u64>, mixed: bool, calls: usize) -> HashMap<&'
 
 #[test]
 fn made_up_profiles_with_one_verdict_for_a_call_are_equal() {
-    let counts = compare(0..1500, false, 150);
+    let counts = compare(0..1500, false, 150, Oracle::Alone);
     assert!(counts["equal"] > 120_000 && counts["stub"] > 1000);
     assert!(
         ["different", "both refuse", "only we refuse", "only libseccomp refuses"]
@@ -276,74 +186,54 @@ fn made_up_profiles_with_one_verdict_for_a_call_are_equal() {
     assert!(counts["entangled rules"] * 500 < counts["equal"]);
 }
 
+/// What corten loads when it is built with libseccomp, `ENOSYS` for newer calls included.
+#[test]
+fn both_back_ends_answer_alike() {
+    let counts = compare(0..1000, false, 150, Oracle::Backend);
+    assert!(counts["equal"] > 100_000);
+    assert!(["different", "stub", "both refuse", "only we refuse"].iter().all(|c| !counts.contains_key(c)));
+    for default in [Some(38), Some(1)] {
+        let mut section = profile_for(&PODMAN);
+        section.set_default_errno_ret(default);
+        let ours = compiled(&section, Arch::X86_64);
+        for tree in [false, true] {
+            let theirs = compile_with(&section, Arch::X86_64, Backend::Libseccomp { tree }).unwrap();
+            crate::seccomp::machine::verify(&theirs.program).unwrap();
+            for call in every_call() {
+                let (our, their) = (machine::run(&ours.program, &call).0, machine::run(&theirs.program, &call).0);
+                let name = Name::all().find(|name| call.arch.number(*name) == Some(call.number));
+                // Calls newer than libseccomp 2.5.4 do not exist for it.
+                let newer = name.is_some_and(|name| resolve(name.as_str()).is_none());
+                assert!(our == their || (newer && their == ENOSYS), "tree {tree}, {call:?}: {our}, libseccomp {their}");
+            }
+        }
+    }
+}
+
+/// Names that the library is too old for, and architectures that it does not have.
+#[test]
+fn what_the_library_does_not_know() {
+    let allow = |name: &str| serde_json::json!({"names": [name], "action": "SCMP_ACT_ALLOW"});
+    let section = profile(
+        serde_json::json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allow("mseal"), allow("nosuchcall")]}),
+    );
+    let filter = compile_with(&section, Arch::X86_64, Backend::Libseccomp { tree: false }).unwrap();
+    assert_eq!(filter.ignored_names, ["nosuchcall", "mseal"]);
+    let section =
+        profile(serde_json::json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_LOONGARCH64"]}));
+    let error = compile_with(&section, Arch::X86_64, Backend::Libseccomp { tree: false }).unwrap_err();
+    assert_eq!(error.to_string(), "linux.seccomp.architectures: libseccomp does not know SCMP_ARCH_LOONGARCH64");
+}
+
 /// Refusals are compared too. libseccomp's `EEXIST` depends on the shape of its tree: it also refuses some
 /// overlapping rules that do not contradict each other.
 #[test]
 fn made_up_profiles_with_several_verdicts_are_equal_where_libseccomp_is_defined() {
-    let counts = compare(3000..4500, true, 150);
+    let counts = compare(3000..4500, true, 150, Oracle::Alone);
     assert!(counts["equal"] > 100_000 && counts["both refuse"] > 100);
     assert_eq!(counts.get("different"), None);
     assert!(counts["only libseccomp refuses"] < 50 && !counts.contains_key("only we refuse"));
     assert!((counts["order of overlapping rules"] + counts["entangled rules"]) * 50 < counts["equal"]);
-}
-
-/// `/usr/share/containers/seccomp.json` in OCI form, as Podman makes it for these capabilities on amd64.
-fn engine_profile(capabilities: &[&str]) -> LinuxSeccomp {
-    let text = std::fs::read_to_string("/usr/share/containers/seccomp.json").expect("golang-github-containers-common");
-    let source: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let matches = |filter: &serde_json::Value, any: bool| {
-        let list = |key: &str| filter[key].as_array().cloned().unwrap_or_default();
-        let (arches, caps) = (list("arches"), list("caps"));
-        let arch = arches.iter().any(|arch| arch == "amd64");
-        let cap = |cap: &serde_json::Value| capabilities.contains(&cap.as_str().unwrap());
-        // `includes` needs its architecture and all its capabilities; any of them is enough for `excludes`.
-        if any { arch || caps.iter().any(cap) } else { (arches.is_empty() || arch) && caps.iter().all(cap) }
-    };
-    let mut syscalls = Vec::new();
-    for rule in source["syscalls"].as_array().unwrap() {
-        if matches(&rule["includes"], false) && !matches(&rule["excludes"], true) {
-            let mut rule = rule.clone();
-            for engine in ["includes", "excludes", "comment", "errno"] {
-                rule.as_object_mut().unwrap().remove(engine);
-            }
-            syscalls.push(rule);
-        }
-    }
-    profile(serde_json::json!({"defaultAction": source["defaultAction"], "defaultErrnoRet": source["defaultErrnoRet"],
-        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], "syscalls": syscalls}))
-}
-
-/// What Podman gives a container.
-const PODMAN: [&str; 11] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
-
-/// Every number of a table and its neighbours.
-fn every_call() -> Vec<Data> {
-    let mut random = Random::new(1);
-    let mut calls = Vec::new();
-    for arch in [Arch::X86_64, Arch::X86, Arch::X32] {
-        let base = if arch == Arch::X32 { 0x4000_0000 } else { 0 };
-        for number in 0..600 {
-            for _ in 0..8 {
-                let args = std::array::from_fn(|_| {
-                    random.pick(&[0, 1, 2, 8, 9, 16, 0x20000, 0x20008, 0xffff_ffff, 1 << 32, u64::MAX])
-                });
-                calls.push(Data { arch, number: base + number, args });
-            }
-        }
-    }
-    calls
 }
 
 #[test]
@@ -352,10 +242,10 @@ fn the_profile_of_engines_is_equal_on_every_call() {
         ["CAP_AUDIT_WRITE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_PTRACE", "CAP_SYS_TIME"];
     for capabilities in [&[][..], &PODMAN[..], &all[..]] {
         for default in [Some(38), Some(1), None] {
-            let mut section = engine_profile(capabilities);
+            let mut section = profile_for(capabilities);
             section.set_default_errno_ret(default);
             let ours = compiled(&section, Arch::X86_64);
-            let theirs = export(&context(&section, Arch::X86_64, 1).unwrap(), Arch::X86_64);
+            let theirs = alone(&section, Arch::X86_64, false).unwrap();
             assert!(!forgets_the_number(&theirs));
             let (mut equal, mut newer) = (0, BTreeSet::new());
             for call in every_call() {
@@ -380,7 +270,7 @@ fn the_profile_of_engines_is_equal_on_every_call() {
 /// Size and cost of the engines' profile, ours against libseccomp's. Meaningful with `--release` only.
 #[test]
 fn the_profile_of_engines_costs_less() {
-    let section = engine_profile(&PODMAN);
+    let section = profile_for(&PODMAN);
     let best = |what: &mut dyn FnMut()| {
         let times = (0..30).map(|_| {
             let start = Instant::now();
@@ -389,18 +279,18 @@ fn the_profile_of_engines_costs_less() {
         });
         times.min().unwrap()
     };
-    let our_time = best(&mut || drop(compile(&section, Arch::X86_64).unwrap()));
-    let their_time = best(&mut || drop(export(&context(&section, Arch::X86_64, 1).unwrap(), Arch::X86_64)));
-    let tree_time = best(&mut || drop(export(&context(&section, Arch::X86_64, 2).unwrap(), Arch::X86_64)));
+    let our_time = best(&mut || drop(compile_with(&section, Arch::X86_64, Backend::Own).unwrap()));
+    let their_time = best(&mut || drop(alone(&section, Arch::X86_64, false).unwrap()));
+    let tree_time = best(&mut || drop(alone(&section, Arch::X86_64, true).unwrap()));
     let cost = |program: &[Insn]| {
         let calls = every_call();
         let known = |call: &&Data| Name::all().any(|name| call.arch.number(name) == Some(call.number));
         let steps: Vec<usize> = calls.iter().filter(known).map(|call| machine::run(program, call).1).collect();
         (steps.iter().sum::<usize>() as f64 / steps.len() as f64, *steps.iter().max().unwrap(), program.len())
     };
-    let ours = cost(&compile(&section, Arch::X86_64).unwrap().program);
-    let list = cost(&export(&context(&section, Arch::X86_64, 1).unwrap(), Arch::X86_64));
-    let tree = cost(&export(&context(&section, Arch::X86_64, 2).unwrap(), Arch::X86_64));
+    let ours = cost(&compile_with(&section, Arch::X86_64, Backend::Own).unwrap().program);
+    let list = cost(&alone(&section, Arch::X86_64, false).unwrap());
+    let tree = cost(&alone(&section, Arch::X86_64, true).unwrap());
     println!("compile: ours {our_time:?}, libseccomp {their_time:?}, its binary tree {tree_time:?}");
     println!(
         "instructions per verdict (mean, worst, program): ours {ours:?}, libseccomp {list:?}, its binary tree {tree:?}"

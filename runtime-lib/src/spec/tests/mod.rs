@@ -357,6 +357,7 @@ fn paths_and_devices() {
     check(&[("/linux/cgroupsPath", json!("/a\0"))], &["linux.cgroupsPath: contains a NUL byte"]);
     assert_eq!(valid(&[("/linux/cgroupsPath", json!("a:b:c"))]).cgroups_path.as_deref(), Some("a:b:c"));
     assert_eq!(valid(&[("/linux/mountLabel", json!("l"))]).mount_label.as_deref(), Some("l"));
+    check(&[("/linux/mountLabel", json!("a\",b"))], &["linux.mountLabel: contains a quotation mark"]);
 
     let device = |device: Value| [("/linux/devices", json!([device]))];
     let good = json!({"path": "/dev/x", "type": "u", "major": 4095, "minor": 1048575, "fileMode": 0o20640, "uid": 1});

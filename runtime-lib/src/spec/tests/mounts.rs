@@ -40,6 +40,7 @@ fn options_are_sorted_by_whom_they_concern() {
         propagation: vec![propagation(PropagationKind::Slave, true), propagation(PropagationKind::Private, false)],
         copy_up: true,
         remount: false,
+        id_map: None,
     };
     assert_eq!(mount, expected);
 }
@@ -120,20 +121,49 @@ fn destinations_are_cleaned() {
 }
 
 #[test]
-fn id_mapped_mounts_are_refused() {
-    for option in ["idmap", "ridmap"] {
-        check(
-            &added(json!({"destination": "/t", "source": "/s", "options": ["bind", option]})),
-            &["mounts[7].options[1]: id-mapped mounts are not supported"],
-        );
+fn id_mapped_mounts() {
+    let map = json!([{"containerID": 0, "hostID": 7, "size": 9}]);
+    let extent = IdMap { inside: 0, outside: 7, size: 9 };
+    let bind = |options: &[&str], uids: Value, gids: Value| {
+        let options: Vec<&str> = options.iter().copied().chain(["bind"]).collect();
+        json!({"destination": "/t", "source": "/s", "options": options, "uidMappings": uids, "gidMappings": gids})
+    };
+    for (options, recursive) in
+        [(&["idmap"][..], false), (&["ridmap"], true), (&["ridmap", "idmap"], true), (&[], false), (&["rbind"], false)]
+    {
+        let expected = MountIdMap { recursive, uids: vec![extent], gids: vec![extent] };
+        assert_eq!(last(bind(options, map.clone(), map.clone())).id_map, Some(expected), "{options:?}");
     }
-    let map = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
-    check(
-        &added(
-            json!({"destination": "/t", "source": "/s", "options": ["bind"], "uidMappings": map, "gidMappings": []}),
+    assert_eq!(last(bind(&[], json!([]), json!([]))).id_map, None);
+    let faults = [
+        (
+            bind(&["idmap"], json!([]), json!([])),
+            "mounts[7].options[0]: needs uidMappings and gidMappings: the container has no user namespace",
         ),
-        &["mounts[7].uidMappings: id-mapped mounts are not supported"],
-    );
+        (bind(&[], map.clone(), json!([])), "mounts[7].gidMappings: must be specified along with uidMappings"),
+        (bind(&[], json!([]), map.clone()), "mounts[7].uidMappings: must be specified along with gidMappings"),
+        (
+            bind(&["remount"], map.clone(), map.clone()),
+            "mounts[7].uidMappings: the ids of a mount that exists cannot be mapped",
+        ),
+        (
+            bind(&[], json!([{"containerID": 0, "hostID": 7, "size": 0}]), map.clone()),
+            "mounts[7].uidMappings[0].size: is zero",
+        ),
+        (
+            json!({"destination": "/t", "type": "cgroup", "options": ["idmap"], "uidMappings": map, "gidMappings": map}),
+            "mounts[7].options[0]: the ids of a cgroup mount cannot be mapped",
+        ),
+    ];
+    for (mount, fault) in faults {
+        check(&added(mount), &[fault]);
+    }
+    // Those of the container's user namespace, whatever they are.
+    let linux = json!({"namespaces": [{"type": "mount"}, {"type": "uts"}, {"type": "user"}], "uidMappings": map, "gidMappings": map});
+    let [mount] = added(bind(&["idmap"], json!([]), json!([])));
+    let changes = [mount, ("/linux", linux)];
+    let expected = MountIdMap { recursive: false, uids: Vec::new(), gids: Vec::new() };
+    assert_eq!(valid(&changes).mounts[LAST].id_map, Some(expected));
     check(&added(tmpfs(&["a\0"])), &["mounts[7].options[0]: contains a NUL byte"]);
 }
 

@@ -86,8 +86,8 @@ fn all_faults_come_out_at_once_with_their_places_in_the_original() {
             "mounts[5].options[2]: expected a string, found 2",
             "process.cwd: expected a string, found 1",
             "mounts[3].type: is missing, and no option says bind or rbind",
-            "mounts[5].options[1]: id-mapped mounts are not supported",
             "mounts[5].options[3]: contains a NUL byte",
+            "mounts[5].options[1]: needs uidMappings and gidMappings: the container has no user namespace",
             "linux.rootfsPropagation: \"foo\" is not supported",
         ],
     );

@@ -1,5 +1,6 @@
 use super::*;
 use crate::host::Hierarchy;
+use crate::plan::cgroup::{CgroupWrite, DevicePolicy, IfAbsent};
 
 fn host(own_path: &str) -> HostCgroups {
     let v2 = Hierarchy { controllers: vec![], mount_point: "/cg".to_owned(), own_path: own_path.to_owned() };
@@ -146,4 +147,77 @@ fn annotations_are_properties() {
         let error = of(&name, text).unwrap_err();
         assert_eq!(error.location(), Some(format!("annotations[{name:?}]").as_str()), "{text}");
     }
+}
+
+fn v1(controllers: &str) -> Hierarchy {
+    let mount_point = format!("/cg/{}", controllers.trim_start_matches("name="));
+    let controllers = controllers.split(',').map(str::to_owned).collect();
+    Hierarchy { controllers, mount_point, own_path: "/system.slice/us.service".to_owned() }
+}
+
+#[test]
+fn on_version_1_the_cgroups_of_all_hierarchies_are_named_after_the_unit() {
+    let id = ContainerId::new("id").unwrap();
+    let choose = |host: &HostCgroups, bus| SystemdScope::choose(Some("a-b.slice:p:n"), host, &id, bus);
+    let mut host = HostCgroups { v1: vec![v1("cpuset"), v1("cpu,cpuacct"), v1("name=systemd")], v2: None };
+    let shown = |paths: &CgroupPaths| -> Vec<String> {
+        paths.directories().map(|directory| directory.absolute().display().to_string()).collect()
+    };
+    let unit = "a.slice/a-b.slice/p-n.scope";
+    let mut expected: Vec<_> = ["cpuset", "cpu,cpuacct", "systemd"].map(|name| format!("/cg/{name}/{unit}")).into();
+    let (_, paths) = choose(&host, None).unwrap();
+    assert_eq!((shown(&paths), paths.of_systemd().unwrap().mount_point.as_str()), (expected.clone(), "/cg/systemd"));
+    let refused = choose(&host, Some("/bus")).unwrap_err();
+    assert!(refused.to_string().contains("version 2 only"), "{refused}");
+
+    host.v2 = Some(Hierarchy { controllers: vec![], mount_point: "/cg/unified".to_owned(), own_path: "/".to_owned() });
+    expected.push(format!("/cg/unified/{unit}"));
+    let (_, paths) = choose(&host, None).unwrap();
+    assert_eq!((shown(&paths), paths.of_systemd().unwrap().mount_point.as_str()), (expected, "/cg/unified"));
+
+    let without = HostCgroups { v1: vec![v1("cpuset")], v2: None };
+    assert!(choose(&without, None).unwrap_err().to_string().contains("is not mounted"));
+}
+
+#[test]
+fn limits_of_version_1_are_properties_too() {
+    let write = |file: &str, value: &str| CgroupWrite {
+        directory: 0,
+        file: file.to_owned(),
+        value: value.to_owned(),
+        location: String::new(),
+        if_absent: IfAbsent::Fail,
+    };
+    let of = |files: &[(&str, &str)]| -> Vec<String> {
+        let writes: Vec<_> = files.iter().map(|(file, value)| write(file, value)).collect();
+        properties_of(&writes).into_iter().map(|(name, value)| format!("{name} {value:?}")).collect()
+    };
+    assert_eq!(of(&[("memory.limit_in_bytes", "4096")]), ["MemoryLimit U64(4096)"]);
+    assert_eq!(of(&[("memory.limit_in_bytes", "-1")]), [format!("MemoryLimit U64({})", u64::MAX)]);
+    assert_eq!(of(&[("cpu.shares", "512"), ("blkio.weight", "10")]), ["BlockIOWeight U64(10)", "CPUShares U64(512)"]);
+    let quota = [("cpu.cfs_period_us", "50000"), ("cpu.cfs_quota_us", "10000")];
+    assert_eq!(of(&quota), ["CPUQuotaPerSecUSec U64(200000)", "CPUQuotaPeriodUSec U64(50000)"]);
+    assert_eq!(of(&[("cpuset.cpus", "x"), ("devices.allow", "a")]), [""; 0]);
+}
+
+#[test]
+fn device_rules_are_properties_too() {
+    let policy =
+        |rules: serde_json::Value| DevicePolicy::lower(&serde_json::from_value::<Vec<_>>(rules).unwrap()).unwrap();
+    let properties = device_properties(&policy(serde_json::json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "b", "major": 8, "access": "r"},
+        {"allow": true, "type": "c", "minor": 9, "access": "r"},
+    ])));
+    assert_eq!(properties[0], ("DevicePolicy".to_owned(), Value::Text("strict".to_owned())));
+    assert_eq!(properties[1], ("DeviceAllow".to_owned(), Value::Pairs(vec![])));
+    let (name, Value::Pairs(allowed)) = &properties[2] else { panic!("{properties:?}") };
+    assert_eq!((name.as_str(), properties.len()), ("DeviceAllow", 3));
+    for (device, access) in [("block-8", "r"), ("block-*", "m"), ("char-136", "rwm"), ("/dev/char/1:3", "rwm")] {
+        assert!(allowed.contains(&(device.to_owned(), access.to_owned())), "{device}: {allowed:?}");
+    }
+    assert!(!allowed.iter().any(|(device, _)| device.contains(":9") && device.contains('*')), "{allowed:?}");
+    let open = device_properties(&policy(serde_json::json!([{"allow": true, "access": "rwm"}])));
+    assert_eq!(open[0].1, Value::Text("auto".to_owned()));
+    assert_eq!(open.len(), 2);
 }
