@@ -196,7 +196,7 @@ pub(super) fn notify(spec: &ValidSpec, source: String) -> MountStep {
     let set = libc::MS_NOSUID | libc::MS_NOEXEC | libc::MS_NODEV | libc::MS_RDONLY;
     let (attrs, recursive_attrs) = (MountAttrs { set, clear: 0 }, MountAttrs::default());
     let action = MountAction::Bind { source, recursive: false, attrs, recursive_attrs, propagation: Vec::new() };
-    MountStep { index: spec.mounts.len(), target: NOTIFY.to_owned(), action }
+    MountStep { index: spec.mounts.len(), target: NOTIFY.to_owned(), action, id_map: None }
 }
 
 /// A bind changes as one; anything else, with its flags and options, as a file system.
