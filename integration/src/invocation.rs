@@ -55,6 +55,12 @@ impl<'t> Invocation<'t> {
         self
     }
 
+    /// Adds an operand at the end.
+    pub fn operand(mut self, operand: impl Into<OsString>) -> Self {
+        self.operands.push(operand.into());
+        self
+    }
+
     /// Sets an environment variable of the runtime.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.into(), value.into()));

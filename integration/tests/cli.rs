@@ -1,6 +1,6 @@
 //! The command line: global options, help, spec, exit codes of wrong usage.
 
-use corten_integration::{Runtime, once};
+use corten_integration::{Runtime, once, skip};
 use serde_json::Value;
 
 #[test]
@@ -10,6 +10,69 @@ fn version() {
         let stdout = output.stdout();
         assert!(stdout.starts_with(&format!("{} version ", t.runtime().name())), "{output}");
         assert!(stdout.lines().any(|line| line.starts_with("spec: 1.")), "{output}");
+    });
+}
+
+/// Engines that know only runc by its name find it by a link.
+#[test]
+fn a_link_named_runc_works() {
+    once(|t| {
+        let bin = t.new_directory();
+        std::os::unix::fs::symlink(t.runtime().program(), bin.join("runc")).unwrap();
+        let container = t.container(t.bundle().sh("echo inside; exit 7"));
+        container.bundle().write();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let output = std::process::Command::new("sh")
+            .args(["-c", "exec runc --root \"$1\" run --bundle \"$2\" \"$3\"", "sh"])
+            .args([t.state_root().as_os_str(), container.bundle().path().as_os_str(), container.id().as_ref()])
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b"inside\n"[..]), "{output:?}");
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn debug_logs_how_long_each_phase_takes() {
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            skip!("others have no such lines");
+        }
+        let container = t.container(t.bundle().args(&["sleep", "1000"]));
+        let lines = |verb: &str, debug: bool, operands: &[&str]| {
+            let log = t.new_path("log");
+            let mut command = operands.iter().fold(container.command(verb), |command, word| command.operand(word));
+            command = command.global("--log").global(&log).global("--log-format").global("json");
+            if debug {
+                command = command.global("--debug");
+            }
+            command.ok();
+            let text = std::fs::read_to_string(&log).unwrap();
+            let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            lines.map(|line| format!("{} {}", line["level"], line["msg"])).collect::<Vec<_>>()
+        };
+        for (verb, operands, phase) in [
+            ("create", &[][..], "plan"),
+            ("start", &[], "startContainer hooks, execute the program"),
+            ("exec", &["true"], "the init gets ready and executes the program"),
+            ("kill", &["KILL"], ""),
+            ("delete", &[], "remove the cgroups"),
+        ] {
+            if verb == "delete" {
+                container.wait_for("stopped");
+            }
+            let seen = lines(verb, true, operands);
+            assert!(seen.iter().all(|line| line.starts_with("\"debug\" ")), "{seen:?}");
+            let of_phase =
+                seen.iter().filter(|line| line.contains(&format!("phase: {phase}: ")) && line.contains(" µs"));
+            assert_eq!(of_phase.count(), usize::from(!phase.is_empty()), "{seen:?}");
+            assert!(seen.last().is_some_and(|line| line.contains(&format!("corten {verb}: "))), "{seen:?}");
+        }
+        let quiet = t.container(t.bundle().args(&["true"]));
+        let log = t.new_path("log");
+        quiet.command("run").global("--log").global(&log).ok();
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
     });
 }
 

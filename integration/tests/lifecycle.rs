@@ -249,3 +249,33 @@ fn the_bundle_is_the_working_directory_by_default() {
         assert_eq!(output.stdout(), "hi\n");
     });
 }
+
+/// Whose child a process is whose own parent has ended.
+#[test]
+fn run_adopts_orphans_unless_told_not_to() {
+    once(|t| {
+        for options in [&[][..], &["--no-subreaper"]] {
+            let script = "(sh -c 'echo $$; exec sleep 1000' &); sleep 1000";
+            let container = t.container(t.bundle().without_namespace("pid").sh(script));
+            let running =
+                options.iter().fold(container.command("run"), |command, option| command.option(*option)).spawn();
+            eventually("the orphan has said who it is", || running.stdout().ends_with('\n'));
+            let orphan = running.stdout().trim().to_owned();
+            let parent = || {
+                let status = std::fs::read_to_string(format!("/proc/{orphan}/status")).unwrap();
+                status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse::<i64>().unwrap()
+            };
+            // Its own parent may not have ended yet.
+            let shells = [container.pid()];
+            let of_shell = |pid: i64| {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                shells.contains(&pid) || status.lines().any(|line| line == format!("PPid:\t{}", shells[0]))
+            };
+            eventually("it is an orphan", || !of_shell(parent()));
+            assert_eq!(parent() == i64::from(running.pid()), options.is_empty(), "{options:?}");
+            container.command("kill").option("--all").operand("KILL").ok();
+            assert_eq!(running.wait().code(), 137);
+        }
+        t.assert_nothing_left();
+    });
+}

@@ -2,6 +2,7 @@
 //! `--log FILE --log-format json`.
 
 use crate::failure::Failure;
+use libcorten::Observer;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -64,6 +65,20 @@ impl Log {
         if self.debug {
             self.line("debug", message);
         }
+    }
+
+    pub(crate) fn is_debug(&self) -> bool {
+        self.debug
+    }
+
+    /// Logs the phases of what the library does, with `--debug` only.
+    pub(crate) fn observer(&self) -> Option<Observer> {
+        if !self.debug {
+            return None;
+        }
+        let file = self.file.as_ref().map(File::try_clone).transpose().ok()?;
+        let log = Log { file, format: self.format, debug: true };
+        Some(Observer::new(move |phase, took| log.debug(&format!("phase: {phase}: {} µs", took.as_micros()))))
     }
 
     fn line(&self, level: &str, message: &str) {

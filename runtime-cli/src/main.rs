@@ -46,8 +46,13 @@ fn run(arguments: &[OsString], log: &mut Log) -> Result<ExitCode, Failure> {
         Invocation::Print(text) => commands::print(&text),
         Invocation::Verb { verb, matches } => {
             log.debug(&format!("corten {}", verb.name));
+            let begin = log.is_debug().then(std::time::Instant::now);
             let context = Context { globals: &globals, log, matches };
-            (verb.run)(&context)
+            let result = (verb.run)(&context);
+            if let Some(begin) = begin {
+                log.debug(&format!("corten {}: {} µs", verb.name, begin.elapsed().as_micros()));
+            }
+            result
         }
     }
 }

@@ -4,15 +4,20 @@ mod control;
 mod events;
 mod exec;
 mod notify;
+mod waits;
 
 pub use events::{Event, Events};
 pub use exec::{ExecBuilder, ExecProcess};
+pub use waits::ExitStatus;
+
+use waits::{end, wait_until_unread};
 
 use crate::cgroup::{self, Cgroup, Made};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Host, Resctrl};
 use crate::launch::{self, Io, Places, Undo, hooks};
+use crate::observe::{Observer, Stopwatch};
 use crate::plan::{self, Choices};
 use crate::resctrl::Group;
 use crate::store::{Entry, InitProcess, Lock, Record};
@@ -52,6 +57,7 @@ pub struct Container {
     notify_socket: Option<UnixDatagram>,
     /// The first process was waited for.
     reaped: bool,
+    observer: Option<Observer>,
 }
 
 /// What a container is to be made from; see [`Container::builder`].
@@ -73,6 +79,7 @@ pub struct ContainerBuilder {
     bundle: BundleSource,
     choices: Choices,
     notify: bool,
+    observer: Option<Observer>,
     stdio: [Option<OwnedFd>; 3],
     console_socket: Option<OwnedFd>,
     host: Option<Host>,
@@ -183,6 +190,12 @@ impl ContainerBuilder {
         self
     }
 
+    /// Tells `observer` how long each phase takes.
+    pub fn observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// What [`create`](ContainerBuilder::create) would do. Needs no privileges and has no effect.
     ///
     /// # Errors
@@ -231,9 +244,12 @@ impl ContainerBuilder {
     }
 
     fn make(self, starter: Starter) -> Result<Container> {
+        let watch = Stopwatch::start(self.observer.as_ref());
         let bundle = self.load()?;
+        watch.lap("load the bundle");
         let mut plan = self.plan_of(&bundle)?;
         self.check(&plan)?;
+        watch.lap("plan");
         let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
         let mut undo = Undo::default();
         undo.push(|| drop(entry.remove()));
@@ -245,7 +261,9 @@ impl ContainerBuilder {
             let made = group.make(&plan.schemata)?;
             undo.push(|| made.undo());
         }
-        let child = self.launch(&plan, &entry, &made, record.resctrl.as_ref(), starter)?;
+        watch.lap("claim the id, make the cgroups");
+        let places = Places { made: &made, group: record.resctrl.as_ref(), watch: &watch };
+        let child = self.launch(&plan, &entry, &places, starter)?;
         undo.defuse();
         let (pid, pidfd) = (Some(child.pid), Some(child.pidfd));
         Ok(Container {
@@ -257,17 +275,12 @@ impl ContainerBuilder {
             made_here: true,
             notify_socket,
             reaped: false,
+            observer: self.observer.clone(),
         })
     }
 
-    fn launch(
-        &self,
-        plan: &Plan,
-        entry: &Entry,
-        made: &Made,
-        group: Option<&Group>,
-        starter: Starter,
-    ) -> Result<Child> {
+    fn launch(&self, plan: &Plan, entry: &Entry, places: &Places<'_>, starter: Starter) -> Result<Child> {
+        let watch = places.watch;
         let preserved = duplicate_preserved(&plan.choices)?;
         let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
         let io = Io {
@@ -280,19 +293,22 @@ impl ContainerBuilder {
         // The specification: when a hook or a later step fails, the poststop hooks still run.
         let mut undo = Undo::default();
         undo.push(|| drop(run_poststop(plan)));
-        let launch = launch::begin(plan, &io, &Places { made, group }, nix::unistd::geteuid().is_root())?;
+        let launch = launch::begin(plan, &io, places, nix::unistd::geteuid().is_root())?;
         // While the init builds the root.
         entry.prepare_init(&InitProcess::of(launch.pid())?)?;
         let pid = launch.pid();
         let launch = launch.run_hooks()?.hand_listener_over("creating", pid)?;
+        watch.lap("hooks of the runtime's namespaces, seccomp agent");
         let child = match starter {
             Starter::Later => {
                 let launch = launch.wait_ready()?;
+                watch.lap("the init makes the container");
                 entry.commit_init()?;
                 launch.leave()?
             }
             Starter::Now => {
                 let child = launch.go()?;
+                watch.lap("the init makes the container and executes the program");
                 let state = launch::hook_state(plan, "running", Some(child.pid));
                 // Only now: whoever entered the container while its root is being built would be among the host's files.
                 let recorded = entry.commit_init();
@@ -306,6 +322,7 @@ impl ContainerBuilder {
             }
         };
         undo.defuse();
+        watch.lap("record the first process, poststart hooks");
         Ok(child)
     }
 
@@ -372,25 +389,6 @@ pub enum Force {
     Yes,
 }
 
-/// How the program ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitStatus {
-    /// It returned this code.
-    Exited(i32),
-    /// This signal ended it.
-    Signaled(i32),
-}
-
-impl ExitStatus {
-    /// The code as shells give it: the program's own, or 128 + the signal's number.
-    pub fn code(self) -> i32 {
-        match self {
-            ExitStatus::Exited(code) => code,
-            ExitStatus::Signaled(signal) => 128 + signal,
-        }
-    }
-}
-
 impl Container {
     /// Begins a new container.
     ///
@@ -427,6 +425,8 @@ impl Container {
             made_here: false,
             notify_socket: None,
             reaped: false,
+            observer: None,
+            observer: None,
         })
     }
 
@@ -466,6 +466,7 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::WrongStatus`] unless it is created; the error of `execve(2)`; a failed hook.
     pub fn start(&mut self) -> Result<()> {
+        let watch = Stopwatch::start(self.observer.as_ref());
         let (lock, record) = self.lock()?;
         let Some(fifo) = self.entry.open_start()? else {
             let message = match self.entry.now(Some(&record), Some(&lock))?.status {
@@ -476,12 +477,16 @@ impl Container {
             return Err(Error::new(ErrorKind::WrongStatus, message));
         };
         nix::unistd::write(&fifo, b"s").map_err(|errno| Error::os("tell the init to start", errno))?;
+        watch.lap("tell the init");
         wait_until_unread(&fifo)?;
+        watch.lap("startContainer hooks, execute the program");
         launch::late_failure(&self.entry.report()?, &record.args)?;
         let state = record_state(&record, "running", self.pid);
         hooks::run("poststart", &record.hooks.poststart, &state).inspect_err(|_| {
             let _ = self.signal_first(libc::SIGKILL);
-        })
+        })?;
+        watch.lap("poststart hooks");
+        Ok(())
     }
 
     /// Sends `signal` to the container's first process. `SIGKILL` lets a paused container run, so that it ends.
@@ -535,6 +540,8 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it runs and force is not given.
     pub fn delete(mut self, force: Force) -> Result<Vec<Error>> {
+        let observer = self.observer.take();
+        let watch = Stopwatch::start(observer.as_ref());
         let lock = match force {
             Force::No => self.entry.lock()?,
             Force::Yes => self.lock_by_force()?,
@@ -560,10 +567,14 @@ impl Container {
         if !record.own_pid_namespace {
             record.cgroup.kill(libc::SIGKILL)?;
         }
+        watch.lap("end the processes");
         record.cgroup.remove()?;
+        watch.lap("remove the cgroups");
         record.resctrl.as_ref().map_or(Ok(()), Group::remove)?;
         self.entry.remove()?;
-        Ok(poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None)))
+        let errors = poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None));
+        watch.lap("remove the state, poststop hooks");
+        Ok(errors)
     }
 
     /// Makes sure that the first process has ended.
@@ -622,6 +633,12 @@ impl Container {
         Err(Error::new(ErrorKind::WrongStatus, "another command works on the container and does not end"))
     }
 
+    /// Tells `observer` how long each phase of [`start`](Self::start), [`exec`](Self::exec) and [`delete`](Self::delete)
+    /// takes.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
     /// One more program in the container, like the container's own in all but its arguments and what is chosen here.
     ///
     /// ```no_run
@@ -666,32 +683,5 @@ fn record_state<'a>(record: &'a Record, status: &'a str, pid: Option<i32>) -> ho
         pid,
         bundle: &record.bundle,
         annotations: &record.annotations,
-    }
-}
-
-/// Waits until nobody has the FIFO open for reading: the init has executed the program, or ended.
-fn wait_until_unread(fifo: &OwnedFd) -> Result<()> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    loop {
-        let mut polled = [PollFd::new(fifo.as_fd(), PollFlags::empty())];
-        match poll(&mut polled, PollTimeout::NONE) {
-            Ok(_) => return Ok(()),
-            Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(Error::os("wait for the program", errno)),
-        }
-    }
-}
-
-/// Kills the process and waits until it has ended. Bounded: a process in uninterruptible sleep must not hang us.
-fn end(pidfd: &OwnedFd) -> Result<()> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    match pidfd::signal(pidfd, libc::SIGKILL) {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
-        Err(errno) => return Err(Error::os("kill the container", errno)),
-    }
-    let ended = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(10_000u16));
-    match ended {
-        Ok(0) => Err(Error::new(ErrorKind::Os, "the container's first process does not end")),
-        _ => Ok(()),
     }
 }

@@ -36,6 +36,7 @@ mod features;
 pub mod host;
 mod id;
 mod launch;
+mod observe;
 pub mod plan;
 pub mod resctrl;
 pub mod seccomp;
@@ -52,6 +53,7 @@ pub use id::ContainerId;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use launch::wire;
+pub use observe::Observer;
 pub use plan::Plan;
 pub use store::{State, Status, default_state_root};
 #[doc(hidden)]

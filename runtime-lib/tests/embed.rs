@@ -412,6 +412,54 @@ fn the_waiting_init_knows_nothing_of_its_caller() {
     place.assert_nothing_left();
 }
 
+/// Runs `exec` in `container` as the `number`th and checks what comes out.
+fn add(container: &Container, number: usize) {
+    let (reader, writer) = pipe();
+    let script = format!("echo {number}; exit {}", number % 100);
+    let mut process = container.exec(["sh", "-c", &script]).stdout(writer).spawn().unwrap();
+    let seen = read_all(reader);
+    assert_eq!((seen, process.wait().unwrap().code()), (format!("{number}\n"), (number % 100) as i32));
+}
+
+#[test]
+fn exec_from_eight_threads_and_from_tokio() {
+    let Some(_alone) = alone() else { return };
+    let place = Place::new("exec");
+    let id = place.id(0);
+    let container = place.builder(&id, place.config(&id, "exec sleep 1000")).run().unwrap();
+    let before = descriptors();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let container = &container;
+            scope.spawn(move || (0..10).for_each(|round| add(container, thread * 10 + round)));
+        }
+    });
+    assert_eq!(descriptors(), before);
+    let container = std::sync::Arc::new(container);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..40)
+            .map(|number| {
+                let container = std::sync::Arc::clone(&container);
+                tokio::spawn(async move {
+                    add(&container, number);
+                    tokio::task::yield_now().await;
+                    number
+                })
+            })
+            .collect();
+        for (number, task) in tasks.into_iter().enumerate() {
+            assert_eq!(task.await.unwrap(), number);
+        }
+    });
+    drop(runtime);
+    assert_eq!(descriptors(), before);
+    std::sync::Arc::into_inner(container).unwrap().delete(Force::Yes).unwrap();
+    // Every child was waited for.
+    assert_eq!(nix::sys::wait::waitpid(None, None), Err(nix::errno::Errno::ECHILD));
+    place.assert_nothing_left();
+}
+
 #[test]
 fn a_running_container_that_is_deleted_by_force_leaves_no_zombie() {
     let Some(_alone) = alone() else { return };

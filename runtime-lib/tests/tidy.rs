@@ -49,7 +49,7 @@ fn faults(check: impl Fn(&Source) -> Vec<String>, path: &str, text: &str) -> usi
 }
 
 /// What the modules of the library may use of each other: imports point one way.
-const IMPORTS: [(&str, &[&str]); 16] = [
+const IMPORTS: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("id", &["error"]),
     ("sys", &["error"]),
@@ -58,10 +58,11 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     ("host", &["error", "sys"]),
     ("bundle", &["error", "spec"]),
     ("plan", &["error", "id", "bundle", "spec", "host", "seccomp"]),
+    ("observe", &[]),
     ("resctrl", &["error", "host", "plan"]),
     ("cgroup", &["error", "id", "spec", "host", "plan", "resctrl", "sys"]),
     ("store", &["error", "id", "bundle", "spec", "host", "plan", "cgroup", "resctrl", "sys"]),
-    ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "resctrl", "sys"]),
+    ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "resctrl", "observe", "sys"]),
     ("console", &["error", "sys"]),
     ("features", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "sys"]),
     ("check", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "launch", "sys"]),
@@ -69,13 +70,13 @@ const IMPORTS: [(&str, &[&str]); 16] = [
         "container",
         &[
             "error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "resctrl", "store", "launch",
-            "check", "console", "sys",
+            "check", "console", "observe", "sys",
         ],
     ),
 ];
 
 /// Whose names `lib.rs` exports at the root.
-const EXPORTS: [(&str, &str); 15] = [
+const EXPORTS: [(&str, &str); 16] = [
     ("Bundle", "bundle"),
     ("Container", "container"),
     ("ContainerBuilder", "container"),
@@ -84,6 +85,7 @@ const EXPORTS: [(&str, &str); 15] = [
     ("ErrorKind", "error"),
     ("ExitStatus", "container"),
     ("Force", "container"),
+    ("Observer", "observe"),
     ("Plan", "plan"),
     ("Result", "error"),
     ("State", "store"),

@@ -114,7 +114,10 @@ impl Context<'_> {
     /// A new container of that id with what the global options say.
     pub(crate) fn builder(&self, id: &str) -> Result<ContainerBuilder, Failure> {
         let systemd = self.globals.systemd_cgroup;
-        let builder = Container::builder(id)?.state_root(&self.globals.root).systemd_cgroup(systemd);
+        let mut builder = Container::builder(id)?.state_root(&self.globals.root).systemd_cgroup(systemd);
+        if let Some(observer) = self.log.observer() {
+            builder = builder.observer(observer);
+        }
         Ok(match user_bus().filter(|_| systemd) {
             Some(bus) => builder.systemd_user_bus(bus),
             None => builder,
@@ -132,7 +135,11 @@ impl Context<'_> {
 
     /// The container named by the first operand.
     pub(crate) fn container(&self) -> Result<Container, Failure> {
-        Ok(Container::load(&self.globals.root, self.id())?)
+        let mut container = Container::load(&self.globals.root, self.id())?;
+        if let Some(observer) = self.log.observer() {
+            container.observe(observer);
+        }
+        Ok(container)
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Container, ExitStatus, duplicate_preserved};
 use crate::cgroup::SubCgroup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::launch::{self, Io, Target};
+use crate::observe::Stopwatch;
 use crate::plan::exec::Existing;
 use crate::plan::{self, Choices, Plan};
 use crate::spec::{self, CapSet, ConsoleSize, Namespace, Process, ValidSpec};
@@ -197,6 +198,7 @@ impl<'a> ExecBuilder<'a> {
     /// [`ErrorKind::ProgramNotFound`] and [`ErrorKind::ProgramNotExecutable`]; what cannot be honoured. Nothing runs then.
     pub fn spawn(self) -> Result<ExecProcess> {
         let container = self.container;
+        let watch = Stopwatch::start(container.observer.as_ref());
         let looked;
         let (record, pid, first) = match (&container.record, container.pid, &container.pidfd) {
             (Some(record), Some(pid), Some(first)) if container.committed => (record, pid, first),
@@ -212,7 +214,8 @@ impl<'a> ExecBuilder<'a> {
             }
             status => status == Status::Paused,
         };
-        let child = self.enter(record, pid, first.as_fd(), frozen).map_err(|error| {
+        watch.lap("look at the container");
+        let child = self.enter(record, pid, first.as_fd(), frozen, &watch).map_err(|error| {
             // What failed by itself is the better answer; what the end of the container caused is not.
             let caused = matches!(error.kind(), ErrorKind::Os | ErrorKind::Internal);
             if caused && pidfd::ends_within(first, 0) {
@@ -223,8 +226,16 @@ impl<'a> ExecBuilder<'a> {
         Ok(ExecProcess { child })
     }
 
-    fn enter(&self, record: &Record, pid: i32, first: BorrowedFd<'_>, frozen: bool) -> Result<Child> {
+    fn enter(
+        &self,
+        record: &Record,
+        pid: i32,
+        first: BorrowedFd<'_>,
+        frozen: bool,
+        watch: &Stopwatch<'_>,
+    ) -> Result<Child> {
         let mut plan = self.plan(record, pid)?;
+        watch.lap("plan");
         // For the state that a seccomp agent gets.
         plan.identity.bundle.clone_from(&record.bundle);
         plan.identity.annotations.clone_from(&record.annotations);
@@ -248,7 +259,10 @@ impl<'a> ExecBuilder<'a> {
         let follow = self.cgroup.is_none();
         let target =
             Target { pidfd: first, pid, kinds, cgroup: &cgroup, group: record.resctrl.as_ref(), follow, frozen };
-        launch::enter(&plan, &io, &target)?.hand_listener_over("running", pid)?.go()
+        let launch = launch::enter(&plan, &io, &target, watch)?.hand_listener_over("running", pid)?;
+        let child = launch.go()?;
+        watch.lap("the init gets ready and executes the program");
+        Ok(child)
     }
 
     /// The plan of this program in the container as it was recorded.

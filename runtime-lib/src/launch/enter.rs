@@ -9,6 +9,7 @@ use super::wire::word;
 use super::{Hooked, Io, Launch, Prepared, Session, orders, prepare_orders, send_orders, start_init};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
+use crate::observe::Stopwatch;
 use crate::plan::Plan;
 use crate::resctrl::Group;
 use crate::spec::{CpuSet, ExecCpuAffinity};
@@ -41,10 +42,16 @@ pub(crate) struct Target<'a> {
 ///
 /// # Errors
 /// The clone, a cgroup; the init's own first steps.
-pub(crate) fn enter<'a>(plan: &'a Plan, io: &Io<'_>, target: &Target<'_>) -> Result<Launch<'a, Hooked>> {
+pub(crate) fn enter<'a>(
+    plan: &'a Plan,
+    io: &Io<'_>,
+    target: &Target<'_>,
+    watch: &Stopwatch<'_>,
+) -> Result<Launch<'a, Hooked>> {
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
     let child = start_inside(plan, &inner, target)?;
     drop(inner);
+    watch.lap("clone and execute the init");
     let in_cgroup = child.in_cgroup;
     let initial = affinity(plan).and_then(|affinity| affinity.initial.as_ref());
     let bound = bind(child.pid, initial, "initial");
@@ -58,6 +65,7 @@ pub(crate) fn enter<'a>(plan: &'a Plan, io: &Io<'_>, target: &Target<'_>) -> Res
     let brought =
         send_orders(&session.link, &bytes, fds.all()).and_then(|()| bring_in(&mut session, target, in_cgroup));
     let brought = brought.and_then(|()| if cgroup_wait { session.say(word::CGROUP_JOINED) } else { Ok(()) });
+    watch.lap("orders, namespaces and cgroups");
     match brought {
         Ok(()) => Ok(Launch { session, state: PhantomData }),
         Err(error) => Err(session.first_cause(error)),

@@ -24,6 +24,7 @@ pub(crate) use undo::Undo;
 
 use crate::cgroup::Made;
 use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Stopwatch;
 use crate::plan::{Join, Plan};
 use crate::resctrl::Group;
 use crate::sys::clone::{Child, Exec, spawn};
@@ -60,6 +61,8 @@ pub(crate) struct Places<'a> {
     pub(crate) made: &'a Made,
     /// Its share of caches and memory bandwidth.
     pub(crate) group: Option<&'a Group>,
+    /// Measures the phases.
+    pub(crate) watch: &'a Stopwatch<'a>,
 }
 
 /// The init has its orders; mounts and devices are under way.
@@ -227,6 +230,7 @@ pub(crate) fn begin<'a>(
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
     let child = start_init(plan, &inner, into_cgroup.as_ref().map(AsFd::as_fd))?;
     drop(inner);
+    into.watch.lap("clone and execute the init");
     let join = !child.in_cgroup;
     // A child that is not where it was to be cloned into waits until it is.
     hand_offs.cgroup_wait |= into_cgroup.is_some() && join && needs_cgroup;
@@ -240,7 +244,9 @@ pub(crate) fn begin<'a>(
     )?;
     send_orders(&session.link, &bytes, fds.all())?;
     session.hook_output = hook_output;
-    match bring_in(&mut session, into, join, &hand_offs, privileged, &joined) {
+    let brought = bring_in(&mut session, into, join, &hand_offs, privileged, &joined);
+    into.watch.lap("orders, ids, cgroups and limits");
+    match brought {
         Ok(()) => Ok(Launch { session, state: PhantomData }),
         Err(error) => Err(session.first_cause(error)),
     }

@@ -1,0 +1,50 @@
+//! Waiting for a container's first process.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::pidfd;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How the program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It returned this code.
+    Exited(i32),
+    /// This signal ended it.
+    Signaled(i32),
+}
+
+impl ExitStatus {
+    /// The code as shells give it: the program's own, or 128 + the signal's number.
+    pub fn code(self) -> i32 {
+        match self {
+            ExitStatus::Exited(code) => code,
+            ExitStatus::Signaled(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Waits until nobody has the FIFO open for reading: the init has executed the program, or ended.
+pub(super) fn wait_until_unread(fifo: &OwnedFd) -> Result<()> {
+    loop {
+        let mut polled = [PollFd::new(fifo.as_fd(), PollFlags::empty())];
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => return Ok(()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(Error::os("wait for the program", errno)),
+        }
+    }
+}
+
+/// Kills the process and waits until it has ended. Bounded: a process in uninterruptible sleep must not hang us.
+pub(super) fn end(pidfd: &OwnedFd) -> Result<()> {
+    match pidfd::signal(pidfd, libc::SIGKILL) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+        Err(errno) => return Err(Error::os("kill the container", errno)),
+    }
+    let ended = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(10_000u16));
+    match ended {
+        Ok(0) => Err(Error::new(ErrorKind::Os, "the container's first process does not end")),
+        _ => Ok(()),
+    }
+}
