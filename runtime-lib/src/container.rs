@@ -401,6 +401,7 @@ impl Container {
             bundle: BundleSource::Directory(PathBuf::from(".")),
             choices: Choices::default(),
             notify: false,
+            observer: None,
             stdio: [None, None, None],
             console_socket: None,
             host: None,
@@ -425,7 +426,6 @@ impl Container {
             made_here: false,
             notify_socket: None,
             reaped: false,
-            observer: None,
             observer: None,
         })
     }
