@@ -21,7 +21,7 @@ fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
         // The wanted result is there already.
         Err(error) if force && error.kind() == ErrorKind::NotFound => {}
         container => {
-            let failed_hooks = container?.delete(if force { Force::Yes } else { Force::No })?;
+            let failed_hooks = context.observed(container?).delete(if force { Force::Yes } else { Force::No })?;
             failed_hooks.iter().for_each(|error| context.log.warning(&format!("{error:#}")));
         }
     }

@@ -135,11 +135,15 @@ impl Context<'_> {
 
     /// The container named by the first operand.
     pub(crate) fn container(&self) -> Result<Container, Failure> {
-        let mut container = Container::load(&self.globals.root, self.id())?;
+        Ok(self.observed(Container::load(&self.globals.root, self.id())?))
+    }
+
+    /// With `--debug` the phases of what is done with it are logged.
+    fn observed(&self, mut container: Container) -> Container {
         if let Some(observer) = self.log.observer() {
             container.observe(observer);
         }
-        Ok(container)
+        container
     }
 }
 
