@@ -57,8 +57,7 @@ cri() {
 	d=$(mktemp -d "$work/call.XXXXXX")
 	protoc --proto_path="$work" --encode="runtime.v1.$1Request" cri.proto <<<"${2-}" >"$d/message"
 	# A frame: not compressed, its length, the message.
-	# shellcheck disable=SC2059
-	{ printf "$(printf '\\0\\x%02x\\x%02x\\x%02x\\x%02x' $(for s in 24 16 8 0; do echo $(($(stat -c %s "$d/message") >> s & 255)); done))"; cat "$d/message"; } >"$d/frame"
+	{ printf %b "\\0$(printf %08x "$(stat -c %s "$d/message")" | sed 's/../\\x&/g')"; cat "$d/message"; } >"$d/frame"
 	curl -sS --http2-prior-knowledge --unix-socket $address --max-time 90 -H 'content-type: application/grpc' -H 'te: trailers' \
 		--data-binary "@$d/frame" -D "$d/headers" -o "$d/answer" "http://localhost/runtime.v1.RuntimeService/$1"
 	code=$(tr -d '\r' <"$d/headers" | sed -n 's/^grpc-status: //p')
@@ -480,7 +479,7 @@ scenario_failed_start() {
 	id=$(created "$pod" d no-such-program)
 	fails '*no-such-program*' cri StartContainer "container_id: \"$id\""
 	is 'CONTAINER_EXITED 128 StartError' "$(state "$id") $(container "$id" | value exit_code) $(container "$id" | value reason)"
-	is '' "$(ls /run/containerd/runc/k8s.io | grep -v "^$pod$")"
+	is "$pod" "$(ls /run/containerd/runc/k8s.io)"
 	is '' "$(find /sys/fs/cgroup -type d -path "*/$group/$id")"
 	cri RemoveContainer "container_id: \"$id\""
 	# It is as good as before.

@@ -15,7 +15,7 @@ image=busybox:test
 
 # daemon MODE: running with these settings; restarted only if it has others.
 daemon() {
-	local more= root=$work/docker driver=overlay2
+	local more='' root=$work/docker driver=overlay2
 	[ "$(cat "$work/mode" 2>/dev/null)" != "$1" ] || ! docker version >/dev/null 2>&1 || return 0
 	daemon_stop dockerd
 	case $1 in

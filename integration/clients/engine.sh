@@ -49,8 +49,7 @@ isolate() {
 
 # Outside of the namespaces, when all processes are gone or going.
 clean() {
-	local i
-	for i in $(seq 100); do
+	for _ in $(seq 100); do
 		# A frozen process of version 1 cannot die.
 		find /sys/fs/cgroup -path "*/$ENGINE_GROUP/*" -name freezer.state -exec sh -c 'for f; do echo THAWED >"$f"; done' sh {} + 2>/dev/null || true
 		find /sys/fs/cgroup -depth -type d -path "*/$ENGINE_GROUP*" -exec rmdir {} + 2>/dev/null || true
@@ -165,7 +164,7 @@ eventually() {
 
 # becomes EXPECTED COMMAND…: until it prints that.
 becomes() {
-	local expected=$1 found= end=$((SECONDS + 60))
+	local expected=$1 found='' end=$((SECONDS + 60))
 	shift
 	while found=$("$@" 2>&1 </dev/null) || true; [ "$found" != "$expected" ]; do
 		if [ $SECONDS -ge $end ]; then

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Podman, as root and as an ordinary user: its containers run on RUNTIME. See engine.sh and README.md.
 #
-# Packages: podman conmon catatonit netavark aardvark-dns golang-github-containers-common busybox-static uidmap slirp4netns
+# Packages: podman conmon catatonit netavark aardvark-dns golang-github-containers-common busybox-static uidmap slirp4netns jq
 #   fuse-overlayfs iptables iproute2 procps util-linux bsdextrautils
 # shellcheck source=engine.sh
 . "$(dirname "$0")/engine.sh"
@@ -279,6 +279,14 @@ scenario_user_namespaces() {
 	like '0 4* 1024' "$(run --userns auto $image sh -c 'echo $(cat /proc/self/uid_map)')"
 	start --name box --uidmap 0:300000:1000 $image sleep 1000
 	says '0 300000 1000' podman exec box sh -c 'echo $(cat /proc/self/uid_map)'
+}
+
+scenario_idmapped_volume() {
+	"$runtime" features 2>/dev/null | jq -e .linux.mountExtensions.idmap.enabled >/dev/null || skip "$name does not map ids of mounts"
+	mkdir -p "$work/mapped"
+	exits 0 run --uidmap 0:300000:1000 --gidmap 0:300000:1000 -v "$work/mapped:/data:idmap" $image sh -c 'touch /data/x && chown 7 /data/x'
+	is 7 "$(stat -c %u "$work/mapped/x")"
+	says '0 7' run --uidmap 0:300000:1000 --gidmap 0:300000:1000 -v "$work/mapped:/data:idmap" $image stat -c '%g %u' /data/x
 }
 
 scenario_healthcheck() {

@@ -3,6 +3,7 @@
 mod control;
 mod events;
 mod exec;
+mod notify;
 
 pub use events::{Event, Events};
 pub use exec::{ExecBuilder, ExecProcess};
@@ -10,15 +11,17 @@ pub use exec::{ExecBuilder, ExecProcess};
 use crate::cgroup::{self, Cgroup, Made};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::Host;
-use crate::launch::{self, Io, Undo, hooks};
+use crate::host::{Host, Resctrl};
+use crate::launch::{self, Io, Places, Undo, hooks};
 use crate::plan::{self, Choices};
+use crate::resctrl::Group;
 use crate::store::{Entry, InitProcess, Lock, Record};
 use crate::sys::clone::Child;
 use crate::sys::{self, pidfd};
 use crate::{Bundle, ContainerId, Plan, State, Status};
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 /// A container that exists: created, running or stopped.
@@ -39,8 +42,14 @@ pub struct Container {
     entry: Entry,
     pid: Option<i32>,
     pidfd: Option<OwnedFd>,
-    /// What was recorded, where this process made the container itself.
+    /// What was recorded when this handle was made.
     record: Option<Record>,
+    /// The record and the first process are final: nothing but limits changes any more.
+    committed: bool,
+    /// This handle made the container: its first process is a child of this process.
+    made_here: bool,
+    /// The bound socket for `sd_notify(3)`, if the program was started with one.
+    notify_socket: Option<UnixDatagram>,
     /// The first process was waited for.
     reaped: bool,
 }
@@ -63,8 +72,10 @@ pub struct ContainerBuilder {
     root: PathBuf,
     bundle: BundleSource,
     choices: Choices,
+    notify: bool,
     stdio: [Option<OwnedFd>; 3],
     console_socket: Option<OwnedFd>,
+    host: Option<Host>,
 }
 
 #[derive(Debug)]
@@ -165,6 +176,13 @@ impl ContainerBuilder {
         self
     }
 
+    /// What is known of the machine, instead of looking at it: for a plan for another machine, or to spare many
+    /// containers the look.
+    pub fn host(mut self, host: Host) -> Self {
+        self.host = Some(host);
+        self
+    }
+
     /// What [`create`](ContainerBuilder::create) would do. Needs no privileges and has no effect.
     ///
     /// # Errors
@@ -181,14 +199,19 @@ impl ContainerBuilder {
     }
 
     fn plan_of(&self, bundle: &Bundle) -> Result<Plan> {
-        let path = bundle.spec().cgroups_path.as_deref().unwrap_or_default();
+        let spec = bundle.spec();
+        let path = spec.cgroups_path.as_deref().unwrap_or_default();
         // A slice of the system's manager is absolute too.
-        let host = match path.starts_with('/') || self.choices.systemd_cgroup && self.choices.systemd_user_bus.is_none()
-        {
-            true => Host::probe_for_absolute_path()?,
-            false => Host::probe()?,
+        let absolute = path.starts_with('/') || self.choices.systemd_cgroup && self.choices.systemd_user_bus.is_none();
+        let host = match &self.host {
+            Some(host) => host.clone(),
+            None => Host {
+                // Looked for only when it is asked for.
+                resctrl: spec.intel_rdt.as_ref().and_then(|_| Resctrl::probe()),
+                ..if absolute { Host::probe_for_absolute_path()? } else { Host::probe()? }
+            },
         };
-        plan::lower(bundle, &self.id, &host, &self.choices)
+        plan::lower(bundle, &self.id, &host, &self.choices())
     }
 
     /// Creates the container: everything of the configuration but the program itself is in effect afterwards.
@@ -214,16 +237,37 @@ impl ContainerBuilder {
         let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
         let mut undo = Undo::default();
         undo.push(|| drop(entry.remove()));
+        let notify_socket = self.make_notify_socket(&entry, starter)?;
         let (record, made) = acquire(&mut plan, &entry, &bundle)?;
         let undo_made = made.clone();
         undo.push(move || drop(undo_made.undo()));
-        let child = self.launch(&plan, &entry, &made, starter)?;
+        if let (Some(group), Some(plan)) = (&record.resctrl, &plan.resctrl) {
+            let made = group.make(&plan.schemata)?;
+            undo.push(|| made.undo());
+        }
+        let child = self.launch(&plan, &entry, &made, record.resctrl.as_ref(), starter)?;
         undo.defuse();
         let (pid, pidfd) = (Some(child.pid), Some(child.pidfd));
-        Ok(Container { entry, pid, pidfd, record: Some(record), reaped: false })
+        Ok(Container {
+            entry,
+            pid,
+            pidfd,
+            record: Some(record),
+            committed: true,
+            made_here: true,
+            notify_socket,
+            reaped: false,
+        })
     }
 
-    fn launch(&self, plan: &Plan, entry: &Entry, made: &Made, starter: Starter) -> Result<Child> {
+    fn launch(
+        &self,
+        plan: &Plan,
+        entry: &Entry,
+        made: &Made,
+        group: Option<&Group>,
+        starter: Starter,
+    ) -> Result<Child> {
         let preserved = duplicate_preserved(&plan.choices)?;
         let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
         let io = Io {
@@ -236,7 +280,7 @@ impl ContainerBuilder {
         // The specification: when a hook or a later step fails, the poststop hooks still run.
         let mut undo = Undo::default();
         undo.push(|| drop(run_poststop(plan)));
-        let launch = launch::begin(plan, &io, made, nix::unistd::geteuid().is_root())?;
+        let launch = launch::begin(plan, &io, &Places { made, group }, nix::unistd::geteuid().is_root())?;
         // While the init builds the root.
         entry.prepare_init(&InitProcess::of(launch.pid())?)?;
         let pid = launch.pid();
@@ -358,8 +402,10 @@ impl Container {
             root: crate::default_state_root(),
             bundle: BundleSource::Directory(PathBuf::from(".")),
             choices: Choices::default(),
+            notify: false,
             stdio: [None, None, None],
             console_socket: None,
+            host: None,
         })
     }
 
@@ -369,10 +415,19 @@ impl Container {
     /// [`ErrorKind::NotFound`] when the state directory has none of that id.
     pub fn load(root: impl AsRef<Path>, id: &str) -> Result<Container> {
         let entry = Entry::find(root.as_ref(), &ContainerId::new(id)?)?;
-        let record = entry.record()?;
-        let now = entry.now(record.as_ref(), None)?;
+        let (record, now) = entry.look()?;
         let pid = (now.pid != 0).then_some(now.pid);
-        Ok(Container { entry, pid, pidfd: now.pidfd, record: None, reaped: false })
+        let committed = now.committed;
+        Ok(Container {
+            entry,
+            pid,
+            pidfd: now.pidfd,
+            record,
+            committed,
+            made_here: false,
+            notify_socket: None,
+            reaped: false,
+        })
     }
 
     /// The states of all containers below `root`, by id. A record that cannot be read is left out and returned in the
@@ -485,8 +540,7 @@ impl Container {
             Force::Yes => self.lock_by_force()?,
         };
         self.must_be_current()?;
-        let made_here = self.record.is_some();
-        let record = match self.record.take() {
+        let record = match self.record.take().filter(|_| self.made_here) {
             Some(record) => Some(record),
             None => self.entry.record()?,
         };
@@ -497,7 +551,7 @@ impl Container {
         };
         if !self.reaped {
             self.end_first(&record, force, &lock)?;
-            if let (true, Some(pidfd)) = (made_here, &self.pidfd) {
+            if let (true, Some(pidfd)) = (self.made_here, &self.pidfd) {
                 // Our child, which nobody can wait for once this handle is gone. It has ended, so this does not block.
                 let _ = pidfd::wait(pidfd);
             }
@@ -507,6 +561,7 @@ impl Container {
             record.cgroup.kill(libc::SIGKILL)?;
         }
         record.cgroup.remove()?;
+        record.resctrl.as_ref().map_or(Ok(()), Group::remove)?;
         self.entry.remove()?;
         Ok(poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None)))
     }

@@ -58,9 +58,10 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     ("host", &["error", "sys"]),
     ("bundle", &["error", "spec"]),
     ("plan", &["error", "id", "bundle", "spec", "host", "seccomp"]),
-    ("cgroup", &["error", "id", "spec", "host", "plan", "sys"]),
-    ("store", &["error", "id", "bundle", "spec", "host", "plan", "cgroup", "sys"]),
-    ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "sys"]),
+    ("resctrl", &["error", "host", "plan"]),
+    ("cgroup", &["error", "id", "spec", "host", "plan", "resctrl", "sys"]),
+    ("store", &["error", "id", "bundle", "spec", "host", "plan", "cgroup", "resctrl", "sys"]),
+    ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "resctrl", "sys"]),
     ("console", &["error", "sys"]),
     ("features", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "sys"]),
     // Not in the library that others use: it calls whatever reads bytes from outside.
@@ -69,8 +70,8 @@ const IMPORTS: [(&str, &[&str]); 16] = [
     (
         "container",
         &[
-            "error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "store", "launch", "check",
-            "console", "sys",
+            "error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "resctrl", "store", "launch",
+            "check", "console", "sys",
         ],
     ),
 ];

@@ -12,11 +12,13 @@ pub(crate) mod exec;
 mod explain;
 mod mounts;
 mod namespaces;
+pub(crate) mod resctrl;
 mod security;
 
 pub use devices::{DeviceLink, DeviceNode, Devices};
 pub use mounts::{MountAction, MountStep};
 pub use namespaces::{Join, NamespacePlan};
+pub use resctrl::ResctrlPlan;
 pub use security::Security;
 
 use crate::error::Result;
@@ -25,6 +27,9 @@ use crate::spec::{Hooks, MemoryPolicy, NetDevice, Personality, Process, Propagat
 use crate::{Bundle, ContainerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// The name of the socket for `sd_notify(3)` in its directory.
+pub(crate) const NOTIFY_SOCKET: &str = "notify.sock";
 
 /// The choices of one `create` that are not in the bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -42,6 +47,9 @@ pub struct Choices {
     pub preserve_fds: u32,
     /// How many sockets of socket activation are passed on.
     pub listen_fds: u32,
+    /// The directory of the host in which the socket for `sd_notify(3)` is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify_directory: Option<String>,
 }
 
 /// What `create` will do, section by section. Prints as text (`Display`) and serialises.
@@ -70,6 +78,9 @@ pub struct Plan {
     /// `linux.netDevices`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub net_devices: Vec<NetDevice>,
+    /// `linux.intelRdt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<ResctrlPlan>,
     /// `linux.personality`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
@@ -129,8 +140,11 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         false => cgroup::lower(spec, &host.cgroups, id, cgroup::Driver::Cgroupfs)?,
     };
     let namespaces = namespaces::lower(spec, host);
-    let (mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
+    namespaces::check_groups(namespaces.set_groups, &spec.process)?;
+    let (mut mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
+    mounts.extend(choices.notify_directory.clone().map(|source| mounts::notify(spec, source)));
     let propagation = spec.rootfs_propagation;
+    let resctrl = spec.intel_rdt.as_ref().map(|rdt| resctrl::lower(rdt, host.resctrl.as_ref(), id)).transpose()?;
     Ok(Plan {
         identity: Identity {
             id: id.clone(),
@@ -155,6 +169,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         sysctl: spec.sysctl.clone(),
         security: security::lower(spec, choices)?,
         net_devices: spec.net_devices.clone(),
+        resctrl,
         personality: spec.personality.clone(),
         memory_policy: spec.memory_policy.clone(),
         process: process(spec, choices),
@@ -190,6 +205,10 @@ fn process(spec: &ValidSpec, choices: &Choices) -> Process {
     if choices.listen_fds > 0 {
         // The program cannot know its pid outside, so inside it is taken to be the first one, as runc has it.
         process.env.extend([format!("LISTEN_FDS={}", choices.listen_fds), "LISTEN_PID=1".to_owned()]);
+    }
+    if choices.notify_directory.is_some() {
+        process.env.retain(|variable| !variable.starts_with("NOTIFY_SOCKET="));
+        process.env.push(format!("NOTIFY_SOCKET={}/{}", mounts::NOTIFY, NOTIFY_SOCKET));
     }
     process
 }

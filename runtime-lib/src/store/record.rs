@@ -4,6 +4,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::id::ContainerId;
 use crate::plan::Plan;
+use crate::resctrl::Group;
 use crate::spec::Hooks;
 use nix::errno::Errno;
 use oci_spec::runtime::LinuxResources;
@@ -28,6 +29,9 @@ pub(crate) struct Record {
     #[serde(default)]
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) cgroup: Cgroup,
+    /// The group of `linux.intelRdt`, or of an update that gave it one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resctrl: Option<Group>,
     /// Whether the first process is init of a pid namespace of its own, so that the others end with it.
     pub(crate) own_pid_namespace: bool,
     /// Whether it was made with the caller's session keyring.
@@ -60,6 +64,7 @@ impl Record {
             owner: nix::unistd::getuid().as_raw(),
             annotations: plan.identity.annotations.clone(),
             cgroup,
+            resctrl: plan.resctrl.as_ref().map(Group::chosen),
             own_pid_namespace: plan.namespaces.is_new(NamespaceKind::Pid),
             no_new_keyring: plan.choices.no_new_keyring,
             hooks: plan.hooks.clone(),
@@ -119,7 +124,7 @@ struct Stat {
 /// The process `pid`; none when there is none.
 fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
-    let stat = match std::fs::read(&path) {
+    let stat = match read_short(&path) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return Ok(None),
         stat => stat.map_err(|error| Error::os(format!("read {path}"), error))?,
     };
@@ -134,8 +139,17 @@ fn stat(pid: i32) -> Result<Option<Stat>> {
 
 fn boot_id() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
-    let text = std::fs::read_to_string(path).map_err(|error| Error::os(format!("read {path}"), error))?;
-    Ok(text.trim_end().to_owned())
+    let text = read_short(path).map_err(|error| Error::os(format!("read {path}"), error))?;
+    Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
+}
+
+/// A file of /proc that the kernel hands out in one piece: nothing is asked about it before.
+fn read_short(path: &str) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut text = vec![0; 2048];
+    let length = std::fs::File::open(path)?.read(&mut text)?;
+    text.truncate(length);
+    Ok(text)
 }
 
 /// The time in UTC with nanoseconds, as `2026-01-02T03:04:05.000000006Z`.
