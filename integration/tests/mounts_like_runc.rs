@@ -68,16 +68,15 @@ fn tree(t: &Sandbox, flags: &str) -> std::path::PathBuf {
     directory
 }
 
+/// Adds the mount of a row, on a point.
+type Add<'a> = &'a dyn Fn(&Sandbox, Bundle, &str, &[&str]) -> Bundle;
+
 /// Why a row differs, if it is known to.
 type Known<'k> = &'k dyn Fn(&[&str]) -> Option<&'static str>;
 
 /// What comes of the mount of each row, on `/data/N`; `None` where it is refused. They are made all in one container, or in
 /// halves if that is refused.
-fn outcomes(
-    t: &Sandbox,
-    rows: &[Vec<&str>],
-    mount: &dyn Fn(&Sandbox, Bundle, &str, &[&str]) -> Bundle,
-) -> Vec<Option<BTreeMap<String, String>>> {
+fn outcomes(t: &Sandbox, rows: &[Vec<&str>], mount: Add<'_>) -> Vec<Option<BTreeMap<String, String>>> {
     let numbered = rows.iter().enumerate();
     let bundle = numbered.fold(t.bundle().args(&["cat", "/proc/self/mountinfo"]), |bundle, (number, row)| {
         mount(t, bundle, &format!("/data/{number}."), row)
@@ -93,13 +92,7 @@ fn outcomes(
 }
 
 /// Compares the mounts that come of each row.
-fn compare(
-    pair: &[Sandbox; 2],
-    what: &str,
-    rows: &[Vec<String>],
-    known: Known<'_>,
-    mount: &dyn Fn(&Sandbox, Bundle, &str, &[&str]) -> Bundle,
-) {
+fn compare(pair: &[Sandbox; 2], what: &str, rows: &[Vec<String>], known: Known<'_>, mount: Add<'_>) {
     let rows: Vec<Vec<&str>> = rows.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
     let [ours, theirs] = pair.each_ref().map(|t| outcomes(t, &rows, mount));
     let mut wrong = Vec::new();
