@@ -69,6 +69,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "calls_that_are_newer_than_the_profile_do_not_exist",
         "its own init, under the filter by then, makes calls that the test's profile does not allow, and hangs",
     ),
+    (Runc, "seccomp flags", "1.1.5 knows none; 1.2 does"),
     (Crun, "features_are_valid_by_the_schema", "1.8.1 has no features command"),
     (Crun, "features_are_complete", "1.8.1 has no features command"),
     (Crun, "annotations_pass_through_everywhere", "its list has none in JSON"),
@@ -208,8 +209,16 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Crun, "cpu", "it writes a quota of -1 as an unsigned number, which the kernel refuses"),
     (Crun, "pids", "it writes a limit of -1 as it is, which the kernel refuses"),
-    (Crun, "refused resources", "it writes -1 as it is, and lets the kernel decide about values that runc refuses"),
-    (Crun, "update replaces device rules", "its update leaves the device rules alone on version 1"),
+    (
+        Crun,
+        "refused resources",
+        "it writes 0 and -1 as they are, and lets the kernel decide about values that runc refuses",
+    ),
+    (Crun, "options_reach_the_kernel", "its update takes plain numbers, no 64m"),
+    (Crun, "limits_of_memory_rise_and_fall_in_the_right_order", "its update takes plain numbers, no 400m"),
+    (Crun, "resources_come_from_a_file_or_from_standard_input_and_zero_changes_nothing", "it takes a zero for a limit"),
+    (Crun, "what_is_wrong_is_refused_and_changes_nothing", "it accepts some of it, such as a negative share"),
+    (Crun, "a_container_is_updated_when_created_or_paused_but_not_when_stopped", "it updates a stopped one as well"),
     (Crun, "log lines", "its text log has no levels, and it has no debug messages"),
     (
         Crun,
@@ -310,6 +319,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "dev_is_swapped_for_a_link", "it loses: its nodes and links are made where the link leads, outside"),
     (Crun, "proc_is_swapped_while_its_files_are_masked", "it loses: masks are looked up by name"),
     (Crun, "the_console_and_the_terminals_are_swapped_for_links", "it refuses every start with a file on /dev/console"),
+    (Runc, "the peer group of the root", "with slave it makes the root private"),
+    (Runc, "no pivot with a private root", "it refuses it as not safe"),
+    (Crun, "the peer group of the root", "a container without rootfsPropagation has private mounts"),
+    (Crun, "the_hosts_own_mounts_stay_as_they_are", "with private and --no-pivot it unmounts the host's /sys"),
+    (Crun, "peer_groups_and_what_spreads", "a container without rootfsPropagation has private mounts"),
 ];
 
 pub(crate) fn difference(runtime: Runtime, key: &str) -> Option<&'static str> {

@@ -65,6 +65,8 @@ const IMPORTS: [(&str, &[&str]); 17] = [
     ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "resctrl", "observe", "sys"]),
     ("console", &["error", "sys"]),
     ("features", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "sys"]),
+    // Not in the library that others use: it calls whatever reads bytes from outside.
+    ("fuzzing", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "store", "launch", "console", "sys"]),
     ("check", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "launch", "sys"]),
     (
         "container",
