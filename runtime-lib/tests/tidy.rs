@@ -49,7 +49,7 @@ fn faults(check: impl Fn(&Source) -> Vec<String>, path: &str, text: &str) -> usi
 }
 
 /// What the modules of the library may use of each other: imports point one way.
-const IMPORTS: [(&str, &[&str]); 17] = [
+const IMPORTS: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("id", &["error"]),
     ("sys", &["error"]),
