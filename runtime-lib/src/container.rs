@@ -544,7 +544,7 @@ impl Container {
 
     /// While this handle waited for the lock the container may have been deleted, and its id be another's by now.
     fn must_be_current(&self) -> Result<()> {
-        if self.entry.is_current() {
+        if self.entry.is_current()? {
             return Ok(());
         }
         Err(Error::new(ErrorKind::NotFound, "container does not exist"))

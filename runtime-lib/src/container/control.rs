@@ -28,7 +28,10 @@ impl Container {
     /// [`ErrorKind::WrongStatus`] when it is not paused.
     pub fn resume(&self) -> Result<()> {
         let (lock, record) = self.lock()?;
-        let lives = self.must_live(&record, &lock).is_ok();
+        let lives = match self.must_live(&record, &lock) {
+            Err(error) if error.kind() != ErrorKind::WrongStatus => return Err(error),
+            lives => lives.is_ok(),
+        };
         if !lives || !record.cgroup.is_freezing()? {
             return Err(Error::new(ErrorKind::WrongStatus, "container not paused"));
         }

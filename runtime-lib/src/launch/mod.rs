@@ -262,7 +262,7 @@ fn bring_in(
         made.join(&plan.cgroup, session.pid())?;
     }
     if hand_offs.limits_first {
-        made.apply(&plan.cgroup)?;
+        made.apply_after_join(&plan.cgroup)?;
         move_net_devices(session, joined)?;
         return session.say(word::CGROUP_JOINED);
     }
@@ -270,7 +270,7 @@ fn bring_in(
         session.say(word::CGROUP_JOINED)?;
     }
     // It must be done before anything of the container runs, and that is for us to allow.
-    made.apply(&plan.cgroup)
+    made.apply_after_join(&plan.cgroup)
 }
 
 /// Moves `linux.netDevices`, if there are any, to where the init is or will be.
