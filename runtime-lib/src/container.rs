@@ -10,7 +10,7 @@ pub use exec::{ExecBuilder, ExecProcess};
 use crate::cgroup::{self, Cgroup, Made};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::launch::{self, Io, Undo, hooks};
 use crate::plan::{self, Choices};
 use crate::store::{Entry, InitProcess, Lock, Record};
@@ -196,7 +196,7 @@ impl ContainerBuilder {
     /// # Errors
     /// Whatever cannot be honoured, naming the configuration element; nothing of the container is left then.
     pub fn create(self) -> Result<Container> {
-        self.make(Starter::Later)
+        self.make(Starter::Later).map_err(host::name_missing)
     }
 
     /// Creates and starts the container, without the hand-off between processes that a separate start takes.
@@ -204,7 +204,7 @@ impl ContainerBuilder {
     /// # Errors
     /// Those of [`create`](ContainerBuilder::create) and [`Container::start`].
     pub fn run(self) -> Result<Container> {
-        self.make(Starter::Now)
+        self.make(Starter::Now).map_err(host::name_missing)
     }
 
     fn make(self, starter: Starter) -> Result<Container> {

@@ -3,6 +3,7 @@
 mod calls;
 mod cgroups;
 
+pub(crate) use calls::name_missing;
 pub use calls::{KernelCall, kernel_calls};
 pub use cgroups::{Hierarchy, HostCgroups};
 

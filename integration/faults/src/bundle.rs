@@ -184,7 +184,8 @@ fn add_user_namespace(config: &mut Value) {
 
 /// What a program said, without what differs from one container to the next. None until it has said all.
 pub(crate) fn normalised(text: &str, host: &[String]) -> Option<Vec<String>> {
-    const VARIES: [&str; 24] = [
+    const VARIES: [&str; 25] = [
+        "Seccomp_filters:",
         "Pid:",
         "PPid:",
         "Ngid:",

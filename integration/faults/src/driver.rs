@@ -21,6 +21,7 @@ struct Options {
     first: usize,
     jobs: usize,
     messages: bool,
+    missing: bool,
     worker: bool,
 }
 
@@ -37,11 +38,13 @@ impl Options {
             first: 0,
             jobs,
             messages: false,
+            missing: false,
             worker: false,
         };
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--messages" => options.messages = true,
+                "--missing" => options.missing = true,
                 "--worker" => options.worker = true,
                 _ => {
                     let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -84,7 +87,12 @@ impl Options {
 
 /// Runs what the command line says.
 pub(crate) fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("--without", rest)) = words.split_first().map(|(word, rest)| (word.as_str(), rest)) {
+        eprintln!("faults: {}", crate::missing::become_program(rest));
+        return ExitCode::FAILURE;
+    }
+    let options = match Options::parse(words.into_iter()) {
         Ok(options) => options,
         Err(message) => {
             eprintln!("faults: {message}");
@@ -117,6 +125,7 @@ fn work(options: Options) {
         every: options.every,
         first: options.first,
         messages: options.messages,
+        missing: options.missing,
     };
     Worker::new(task, directory.path().to_owned()).run();
 }
@@ -164,8 +173,10 @@ fn worker(options: &Options, (view, kind, operation, slice): &(String, Kind, Ope
     command.arg("--worker").arg("--corten").arg(&options.corten);
     command.args(["--view", view, "--kind", kind.name(), "--operation", operation.name()]);
     command.args(["--first", &first.to_string(), "--every", &every.to_string()]);
-    if options.messages {
-        command.arg("--messages");
+    for (given, option) in [(options.messages, "--messages"), (options.missing, "--missing")] {
+        if given {
+            command.arg(option);
+        }
     }
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().expect("start a worker");
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -8,8 +8,11 @@
 //!
 //! ```text
 //! faults [--corten PATH] [--view native|v2]… [--kind plain|hooks|user]… [--operation NAME]…
-//!        [--every N] [--first N] [--jobs N] [--messages]
+//!        [--every N] [--first N] [--jobs N] [--messages] [--missing]
 //! ```
+//!
+//! With `--missing` it is not one call that fails but all of a kind, as on an older kernel (`ENOSYS`) or within a container of an
+//! engine that does not know them (`EPERM`); each kind alone, and all at once.
 
 #[cfg(target_arch = "x86_64")]
 mod bundle;
@@ -21,6 +24,8 @@ mod driver;
 mod explained;
 #[cfg(target_arch = "x86_64")]
 mod leftovers;
+#[cfg(target_arch = "x86_64")]
+mod missing;
 #[cfg(target_arch = "x86_64")]
 mod operation;
 #[cfg(target_arch = "x86_64")]

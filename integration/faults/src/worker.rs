@@ -2,10 +2,10 @@
 
 use crate::bundle::{self, Kind, Program};
 use crate::explained;
-use crate::leftovers;
 use crate::operation::Operation;
 use crate::trace::{self, Fault, Outcome, Step};
 use crate::watchdog::Watchdog;
+use crate::{leftovers, missing};
 use std::cell::RefCell;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
@@ -35,6 +35,8 @@ pub(crate) struct Task {
     pub(crate) first: usize,
     /// Print what the failures say.
     pub(crate) messages: bool,
+    /// Let all calls of a kind fail, not one.
+    pub(crate) missing: bool,
 }
 
 /// Where it works, and what it compares with.
@@ -108,11 +110,15 @@ impl Worker {
 
     fn command(&self, words: &[&str], name: &str) -> Command {
         let mut command = Command::new(&self.task.corten);
+        command.env("TMPDIR", self.directory.join("tmp"));
+        command.arg("--root").arg(self.directory.join("state")).args(words);
+        self.with_output(command, name)
+    }
+
+    fn with_output(&self, mut command: Command, name: &str) -> Command {
         let file = |kind: &str| Stdio::from(File::create(self.output(&format!("{name}.{kind}"))).unwrap());
         // Files and not pipes: a container goes on with what its create had.
         command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
-        command.env("TMPDIR", self.directory.join("tmp"));
-        command.arg("--root").arg(self.directory.join("state")).args(words);
         command
     }
 
@@ -122,14 +128,18 @@ impl Worker {
 
     /// Runs a command of the runtime without any fault; its exit code.
     fn plainly(&self, words: &[&str], name: &str) -> Result<i32, String> {
-        let child = self.command(words, name).spawn().expect("start the runtime");
+        match self.wait_for(self.command(words, name)) {
+            Err(Hung) => Err(format!("{} hangs", words.join(" "))),
+            Ok(code) => Ok(code.unwrap_or(-1)),
+        }
+    }
+
+    fn wait_for(&self, mut command: Command) -> Result<Option<i32>, Hung> {
+        let child = command.spawn().expect("start the runtime");
         self.watchdog.arm();
         self.watchdog.watch(child.id() as i32);
-        let status = leftovers::reap_until(child.id() as i32);
-        match self.watchdog.disarm() {
-            true => Err(format!("{} hangs", words.join(" "))),
-            false => Ok(status.unwrap_or(-1)),
-        }
+        let code = leftovers::reap_until(child.id() as i32);
+        if self.watchdog.disarm() { Err(Hung) } else { Ok(code) }
     }
 
     /// Runs a command of the runtime that has to succeed.
@@ -303,16 +313,22 @@ impl Worker {
             Vec::new()
         });
         self.bundle_names = self.bundle_names();
-        let faults = steps.iter().flat_map(|step| faults_at(step).into_iter().map(move |fault| (step, fault)));
+        let trials: Vec<Trial<'_>> = match self.task.missing {
+            true if steps.is_empty() => Vec::new(),
+            true => missing_trials(),
+            false => {
+                steps.iter().flat_map(|step| faults_at(step).into_iter().map(|fault| Trial::One(step, fault))).collect()
+            }
+        };
         let (mut tried, mut unreached) = (0, 0);
-        for (step, fault) in faults.skip(self.task.first).step_by(self.task.every) {
-            match self.try_one(step, fault) {
+        for trial in trials.iter().skip(self.task.first).step_by(self.task.every) {
+            match self.try_one(trial) {
                 None => unreached += 1,
                 Some(complaints) => {
                     tried += 1;
                     if !complaints.is_empty() {
                         let message = self.text("traced.err").trim().replace('\n', " / ");
-                        println!("wrong\t{}\t{}; it said: {message}", shown(step, fault), complaints.join("; "));
+                        println!("wrong\t{}\t{}; it said: {message}", trial.shown(), complaints.join("; "));
                     }
                 }
             }
@@ -357,22 +373,30 @@ impl Worker {
     }
 
     /// What is wrong after a fault; none if the step was not reached.
-    fn try_one(&self, step: &Step, fault: Fault) -> Option<Vec<String>> {
+    fn try_one(&self, trial: &Trial<'_>) -> Option<Vec<String>> {
         self.forget_hooks();
         if let Err(error) = self.task.operation.prepare(self) {
             self.recover();
             return Some(vec![format!("cannot prepare: {error}")]);
         }
-        let outcome = self.traced(Some((step, fault)));
+        let outcome = match trial {
+            Trial::One(step, fault) => self.traced(Some((step, *fault))),
+            Trial::All(calls, errno) => self.without(calls, *errno),
+        };
         let mut wrong = Vec::new();
         if outcome.hung {
             wrong.push("it hangs".to_owned());
         }
+        let fault = trial.fault();
+        let message = self.text("traced.err");
         if outcome.fired && self.task.messages && outcome.code != Some(0) && matches!(fault, Fault::Errno(_)) {
-            println!("message\t{}\t{}", shown(step, fault), self.text("traced.err").trim().replace('\n', " / "));
+            println!("message\t{}\t{}", trial.shown(), message.trim().replace('\n', " / "));
         }
-        let judged = self.judge(fault, &outcome).err();
-        wrong.extend(judged.filter(|_| !explained::is_known(step, fault, outcome.code, &self.text("traced.err"))));
+        let known = match trial {
+            Trial::One(step, fault) => explained::is_known(step, *fault, outcome.code, &message),
+            Trial::All(calls, _) => explained::is_known_without(calls, self.task.operation, &message),
+        };
+        wrong.extend(self.judge(fault, &outcome).err().filter(|_| !known));
         wrong.extend(self.must(&["delete", "--force", self.id()]).err());
         wrong.extend(self.leftovers());
         if self.task.operation.makes() || self.task.operation.deletes() {
@@ -383,6 +407,14 @@ impl Worker {
             self.recover();
         }
         outcome.fired.then_some(wrong)
+    }
+
+    fn without(&self, calls: &[&str], errno: i32) -> Outcome {
+        let words = self.task.operation.words(self);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let command = missing::without(calls, errno, &self.command(&words, "traced"));
+        let code = self.wait_for(self.with_output(command, "traced"));
+        Outcome { fired: true, hung: code.is_err(), code: code.ok().flatten(), ..Outcome::default() }
     }
 
     fn judge(&self, fault: Fault, outcome: &Outcome) -> Result<(), String> {
@@ -450,6 +482,40 @@ impl Worker {
             let _ = std::fs::remove_file(self.directory.join("tmp").join(name));
         }
     }
+}
+
+/// The watchdog had to end it.
+struct Hung;
+
+/// What is tried.
+enum Trial<'a> {
+    /// A fault at a step.
+    One(&'a Step, Fault),
+    /// All these calls fail with the error.
+    All(Vec<&'static str>, i32),
+}
+
+impl Trial<'_> {
+    fn fault(&self) -> Fault {
+        match self {
+            Trial::One(_, fault) => *fault,
+            Trial::All(_, errno) => Fault::Errno(*errno),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Trial::One(step, fault) => shown(step, *fault),
+            Trial::All(calls, errno) => {
+                format!("without {} {:?}", calls.join(","), nix::errno::Errno::from_raw(*errno))
+            }
+        }
+    }
+}
+
+fn missing_trials() -> Vec<Trial<'static>> {
+    let with = |errno: i32| missing::sets().into_iter().map(move |calls| Trial::All(calls, errno));
+    with(libc::ENOSYS).chain(with(libc::EPERM)).collect()
 }
 
 /// The faults that are tried at a step.

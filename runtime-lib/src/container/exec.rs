@@ -196,6 +196,10 @@ impl<'a> ExecBuilder<'a> {
     /// [`ErrorKind::WrongStatus`] in a container that is stopped, paused, or still being created;
     /// [`ErrorKind::ProgramNotFound`] and [`ErrorKind::ProgramNotExecutable`]; what cannot be honoured. Nothing runs then.
     pub fn spawn(self) -> Result<ExecProcess> {
+        self.start().map_err(crate::host::name_missing)
+    }
+
+    fn start(self) -> Result<ExecProcess> {
         let entry = &self.container.entry;
         let record = entry.record()?;
         let now = entry.now(record.as_ref(), None)?;
