@@ -94,6 +94,7 @@ struct Tracer<'a> {
 
 /// Runs `command`. With `fault` the fault happens at the step; without one the steps are recorded. A process `beside`, the
 /// init that waits for a start, is process 1.
+#[allow(clippy::zombie_processes, reason = "the wait for any child reaps it, with those that it leaves")]
 pub(crate) fn run(
     watchdog: &Watchdog,
     mut command: Command,

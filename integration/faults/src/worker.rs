@@ -134,6 +134,7 @@ impl Worker {
         }
     }
 
+    #[allow(clippy::zombie_processes, reason = "reap_until reaps it")]
     fn wait_for(&self, mut command: Command) -> Result<Option<i32>, Hung> {
         let child = command.spawn().expect("start the runtime");
         self.watchdog.arm();
