@@ -443,7 +443,7 @@ impl Container {
         let pidfd = self.pidfd.as_ref().ok_or_else(not_running)?;
         match pidfd::signal(pidfd, signal) {
             Err(nix::errno::Errno::ESRCH) => Err(not_running()),
-            result => result.map_err(|errno| Error::os(format!("send signal {signal}"), errno)),
+            result => result.map_err(|errno| Error::os(format!("pidfd_send_signal of signal {signal}"), errno)),
         }
     }
 
@@ -632,7 +632,7 @@ fn end(pidfd: &OwnedFd) -> Result<()> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     match pidfd::signal(pidfd, libc::SIGKILL) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
-        Err(errno) => return Err(Error::os("kill the container", errno)),
+        Err(errno) => return Err(Error::os("pidfd_send_signal to the container", errno)),
     }
     let ended = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(10_000u16));
     match ended {

@@ -16,7 +16,7 @@ pub struct KernelCall {
     pub present: bool,
 }
 
-const CALLS: [(&str, &str, libc::c_long, &str); 14] = [
+const CALLS: [(&str, &str, libc::c_long, &str); 19] = [
     ("pidfd_send_signal", "5.1", libc::SYS_pidfd_send_signal, "signals that cannot reach another process"),
     ("pidfd_open", "5.3", libc::SYS_pidfd_open, "naming a process without a race"),
     ("clone3", "5.3", libc::SYS_clone3, "starting a container in its namespaces and cgroup"),
@@ -30,6 +30,11 @@ const CALLS: [(&str, &str, libc::c_long, &str); 14] = [
     ("fsmount", "5.2", libc::SYS_fsmount, "file systems that are mounted on descriptors"),
     ("execveat", "3.19", libc::SYS_execveat, "starting the sealed init"),
     ("memfd_create", "3.17", libc::SYS_memfd_create, "the sealed init"),
+    ("statx", "4.11", libc::SYS_statx, "finding out what is mounted where"),
+    ("setns", "3.0", libc::SYS_setns, "entering namespaces"),
+    ("pivot_root", "2.4", libc::SYS_pivot_root, "changing the root"),
+    ("prlimit64", "2.6.36", libc::SYS_prlimit64, "limits of processes"),
+    ("keyctl", "2.6.10", libc::SYS_keyctl, "session keyrings, unless --no-new-keyring is given"),
     ("seccomp", "3.17", libc::SYS_seccomp, "filters of system calls"),
 ];
 

@@ -166,9 +166,15 @@ impl<'a> Session<'a> {
     /// If the init has failed by itself, its report is the cause of `error`, such as that of joining a process that has
     /// ended.
     fn first_cause(&mut self, error: Error) -> Error {
-        // The kernel may not find a process any more that is still about to end.
-        let patience = if error.errno() == Some(libc::ESRCH) { 100 } else { 0 };
-        let ended = self.child.as_ref().is_some_and(|child| pidfd::ends_within(&child.pidfd, patience));
+        let ended = match error.errno() {
+            // It has closed the socket: nothing more will come, and what came is to be read.
+            Some(libc::EPIPE | libc::ECONNRESET) => true,
+            errno => {
+                // The kernel may not find a process any more that is still about to end.
+                let patience = if errno == Some(libc::ESRCH) { 100 } else { 0 };
+                self.child.as_ref().is_some_and(|child| pidfd::ends_within(&child.pidfd, patience))
+            }
+        };
         match if ended { self.hear() } else { Ok(None) } {
             Ok(Some(report)) if report.errno != 0 => self.failure(&report),
             _ => error,
@@ -227,9 +233,9 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
         hook_output.as_ref(),
         &hand_offs,
     )?;
-    send_orders(&session.link, &bytes, fds.all())?;
+    let sent = send_orders(&session.link, &bytes, fds.all());
     session.hook_output = hook_output;
-    match bring_in(&mut session, made, join, &hand_offs, privileged, &joined) {
+    match sent.and_then(|()| bring_in(&mut session, made, join, &hand_offs, privileged, &joined)) {
         Ok(()) => Ok(Launch { session, state: PhantomData }),
         Err(error) => Err(session.first_cause(error)),
     }
@@ -477,7 +483,9 @@ fn start_init(plan: &Plan, inner: &OwnedFd, cgroup: Option<BorrowedFd<'_>>) -> R
     start_init_in(flags, inner, cgroup).map_err(|errno| {
         let error = Error::os("start the init in new namespaces", errno).at("linux.namespaces");
         match errno {
-            Errno::EPERM => error.hint("a user namespace gives an unprivileged user the right to the others"),
+            Errno::EPERM if !nix::unistd::geteuid().is_root() => {
+                error.hint("a user namespace gives an unprivileged user the right to the others")
+            }
             Errno::ENOSPC | Errno::EUSERS => error.hint("see /proc/sys/user/max_*_namespaces"),
             _ => error,
         }
