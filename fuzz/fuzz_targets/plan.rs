@@ -20,8 +20,8 @@ fn hosts() -> [Host; 2] {
     let v1 = ["cpu", "cpuset", "memory", "devices", "pids", "blkio", "hugetlb", "name=systemd"];
     let v1 = v1.iter().map(|name| hierarchy(&[name], &format!("/sys/fs/cgroup/{name}"))).collect();
     [
-        Host { cgroups: HostCgroups { v1, v2: unified("/sys/fs/cgroup/unified") }, euid: 0 },
-        Host { cgroups: HostCgroups { v1: Vec::new(), v2: unified("/sys/fs/cgroup") }, euid: 1000 },
+        Host { cgroups: HostCgroups { v1, v2: unified("/sys/fs/cgroup/unified") }, euid: 0, resctrl: None },
+        Host { cgroups: HostCgroups { v1: Vec::new(), v2: unified("/sys/fs/cgroup") }, euid: 1000, resctrl: None },
     ]
 }
 

@@ -56,6 +56,12 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "its processes are in a cgroup of their own in the scope",
     ),
     (Crun, "a_create_that_fails_leaves_no_unit", "1.21 leaves a file .cache in its state directory"),
+    (Runc, "additional groups with newgidmap", "it refuses them to every caller who is not root"),
+    (Runc, "the group of /dev/mqueue", "it makes the ipc namespace before it sets the group"),
+    (Runc, "root is not mapped", "it wants the uid and gid 0 mapped"),
+    (Runc, "intelRdt without schemas", "it ignores it on a machine without resctrl; the specification wants an error"),
+    (Crun, "it_is_refused_where_the_machine_has_none", "its messages are others"),
+    (Crun, "update_says_what_is_not_enabled_and_changes_nothing", "1.8.1 has no such options"),
     (Runc, "features of 1.3", "it is older than the elements of 1.3"),
     (Runc, "the mount option defaults", "it claims it and passes it on to the file system, which does not know it"),
     (

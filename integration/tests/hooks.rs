@@ -353,3 +353,161 @@ fn hooks_have_clean_signals_also_in_the_foreground() {
         }
     });
 }
+
+#[test]
+fn hooks_inherit_no_descriptor_of_the_runtimes_caller() {
+    once(|t| {
+        let (mut bundle, log) = with_log(t);
+        for kind in KINDS {
+            let script = format!(
+                "cd /proc/self/fd; for i in *; do [ -e $i ] && echo $i; done > {}; true",
+                log.join(kind).display()
+            );
+            bundle = bundle.add(&format!("/hooks/{kind}"), hook(&script));
+        }
+        let secret = t.new_file("the caller's");
+        let container = t.container(bundle.args(&["sleep", "1000"]));
+        let with = |verb: &str| container.command(verb).descriptor(8, &secret).descriptor(9, &secret);
+        with("create").ok();
+        with("start").ok();
+        with("delete").option("--force").ok();
+        for kind in KINDS {
+            let seen = lines(&log.join(kind));
+            assert!(seen.iter().any(|number| number == "0"), "{kind}: {seen:?}");
+            let inherited = seen.iter().any(|number| ["8", "9"].contains(&number.as_str()));
+            assert!(!inherited || t.differs("descriptors in hooks"), "{kind}: {seen:?}");
+        }
+    });
+}
+
+#[test]
+fn a_failing_hook_is_named_once() {
+    once(|t| {
+        for kind in OF_START {
+            let hooks = json!([{"path": "/bin/true"}, hook("echo the reason; exit 3")]);
+            let container = t.container(t.bundle().set(&format!("/hooks/{kind}"), hooks).args(&["sleep", "1000"]));
+            if kind == "startContainer" && t.differs("start reports a failed startContainer hook") {
+                continue;
+            }
+            let output = container.command("run").option("--detach").fails(1);
+            if !t.differs("names of elements") {
+                let place = format!("hooks.{kind}[1]");
+                assert_eq!(output.stderr().matches(&place).count(), 1, "{kind}: {output}");
+                assert!(output.stderr().contains("exit status 3, output: the reason"), "{kind}: {output}");
+            }
+            t.assert_nothing_left();
+        }
+    });
+}
+
+/// The state is larger than a pipe, so that a runtime which writes it into one would wait for the hook, or meet EPIPE.
+#[test]
+fn a_hook_that_closes_its_input_early_does_not_hang_or_fail_anything() {
+    once(|t| {
+        let mut bundle = t.bundle().set("/annotations", json!({"org.example.large": "x".repeat(300_000)}));
+        for kind in KINDS {
+            let closes = hook("exec <&-; sleep 0.1; exit 0");
+            bundle = bundle.add(&format!("/hooks/{kind}"), closes).add(&format!("/hooks/{kind}"), hook("exit 0"));
+        }
+        let container = t.container(bundle.args(&["sleep", "1000"]));
+        container.create();
+        container.start();
+        container.command("delete").option("--force").ok();
+    });
+}
+
+#[test]
+fn a_hook_is_called_by_the_first_of_its_arguments_or_its_path() {
+    once(|t| {
+        for kind in KINDS {
+            let (bundle, log) = with_log(t);
+            let file = log.join("args");
+            let script = format!("printf '%s|' \"$0\" \"$@\" > {}", file.display());
+            let args = ["sh", "-c", &script, "", "a b", "\u{e9}"];
+            let own = json!({"path": "/bin/sh", "args": args, "env": ["PATH=/usr/bin:/bin"]});
+            let container = t.container(bundle.add(&format!("/hooks/{kind}"), own).args(&["sleep", "1000"]));
+            container.create();
+            container.start();
+            container.command("delete").option("--force").ok();
+            let seen = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(seen, "|a b|\u{e9}|", "{kind}");
+        }
+        // Without arguments it has its path as its name, and no others.
+        let (bundle, log) = with_log(t);
+        let (program, file) = (log.join("program"), log.join("name"));
+        std::fs::write(&program, format!("#!/bin/sh\necho \"$0:$#\" > {}\n", file.display())).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let bare = json!([{"path": program.to_str().unwrap()}]);
+        t.output_of(bundle.set("/hooks/createRuntime", bare).args(&["true"]));
+        assert_eq!(lines(&file), [format!("{}:0", program.display())]);
+    });
+}
+
+#[test]
+fn a_failing_poststart_hook_ends_the_container() {
+    on_every_view(|t| {
+        let bad: [(&str, Value); 3] = [
+            ("a code", hook("exit 3")),
+            ("a timeout", json!({"path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 1})),
+            ("a program that is not there", json!({"path": "/nonexistent/hook"})),
+        ];
+        for (what, bad) in bad {
+            let container = t.container(t.bundle().set("/hooks/poststart", json!([bad])).args(&["sleep", "1000"]));
+            container.command("run").option("--detach").fails(1);
+            t.assert_nothing_left();
+            if t.differs("poststart hooks run in start") {
+                continue;
+            }
+            container.create();
+            container.command("start").fails(1);
+            container.wait_for("stopped");
+            container.delete();
+            t.assert_nothing_left();
+            eprintln!("{what}: the container has ended");
+        }
+    });
+}
+
+#[test]
+fn a_poststop_hook_that_takes_too_long_is_ended_and_the_next_one_runs() {
+    once(|t| {
+        let (bundle, log) = with_log(t);
+        let (pid, next) = (log.join("pid"), log.join("next"));
+        let script = format!("echo $$ > {}; exec sleep 1000", pid.display());
+        let slow =
+            json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"], "timeout": 1});
+        let hooks = json!([slow, hook(&format!("touch {}", next.display()))]);
+        let container = t.container(bundle.set("/hooks/poststop", hooks).args(&["true"]));
+        container.create();
+        container.command("delete").option("--force").run();
+        t.assert_nothing_left();
+        assert!(next.exists() || t.differs("poststop hooks after a failed one"));
+        let pid = lines(&pid).first().cloned().unwrap_or_default();
+        eventually("the hook has ended", || !Path::new("/proc").join(&pid).exists());
+    });
+}
+
+/// In a container with a user namespace the hooks of the runtime are the machine's root, those inside the container's.
+#[test]
+fn hooks_of_a_user_namespace() {
+    once(|t| {
+        let (mut bundle, log) = with_log(t);
+        for directory in [&log, &bundle.rootfs("/tmp")] {
+            std::os::unix::fs::chown(directory, Some(100_000), Some(100_000)).unwrap();
+        }
+        for kind in KINDS {
+            let script = format!("{{ id -u; cat /proc/self/uid_map; }} > {}", log.join(kind).display());
+            bundle = bundle.add(&format!("/hooks/{kind}"), hook(&script));
+        }
+        let container = t.container(bundle.user_namespace(100_000).args(&["sleep", "1000"]));
+        container.create();
+        container.start();
+        container.command("delete").option("--force").ok();
+        for kind in KINDS {
+            let seen = lines(&log.join(kind));
+            let mapped = seen.get(1).is_some_and(|map| map.split_whitespace().eq(["0", "100000", "65536"]));
+            let within = ["createContainer", "startContainer"].contains(&kind);
+            assert_eq!((seen.first().map(String::as_str), mapped), (Some("0"), within), "{kind}: {seen:?}");
+        }
+    });
+}

@@ -42,14 +42,19 @@ fn fork_with(flags: u64, link: &Link, phase: Phase, wait: bool) -> Step {
     }
 }
 
-/// Becomes root of the user namespace, once its ids are mapped.
+/// Becomes root of the user namespace, once its ids are mapped. Where 0 is not, this is another user: the capabilities, which
+/// whoever enters a user namespace has in it, stay with an id that is not 0, and files get an owner that exists.
 pub fn become_root(namespaces: &wire::Namespaces<'_>, link: &Link) -> Step {
     if namespaces.mapped {
         link.hear(word::MAPPED)?;
     }
     if namespaces.become_root {
-        sys::setgid(0).during(Op::Gid)?;
-        sys::setuid(0).during(Op::Uid)?;
+        sys::setgid(namespaces.root_gid).during(Op::Gid)?;
+        sys::setuid(namespaces.root_uid).during(Op::Uid)?;
+    }
+    if namespaces.late != 0 {
+        // An ipc namespace comes with the file system of message queues: of ids that are not mapped it could not be used.
+        sys::unshare(namespaces.late).during(Op::Whole)?;
     }
     Ok(())
 }

@@ -282,14 +282,20 @@ wire_struct! {
         of_kinds: u64,
         /// Whether to fork after joining, and the `CLONE_NEW*` flags to fork with.
         fork: Option<u64>,
+        /// The `CLONE_NEW*` flags of what is made once the ids are mapped, since what is in it belongs to who makes it.
+        late: u64,
         /// A time namespace to make, once the ids are mapped.
         time: Option<Time<'a>>,
         /// Whether the launcher writes id mappings for the forked child.
         mapped: bool,
         /// Whether to stay dumpable until the mappings are written.
         hide_late: bool,
-        /// Whether to become user and group 0 of the user namespace.
+        /// Whether to become the user and group below, of the user namespace.
         become_root: bool,
+        /// Its root; where 0 is not mapped, who does root's work there.
+        root_uid: u32,
+        /// The same of the group.
+        root_gid: u32,
         /// Whether the network namespace is new.
         network: bool,
         /// Whether a new cgroup namespace is to begin, once the launcher has said that the cgroups are joined.

@@ -191,7 +191,7 @@ mod tests {
         config["process"]["capabilities"] = json!({});
         change(&mut config);
         let v2 = Hierarchy { controllers: vec![], mount_point: v2.to_owned(), own_path: "/".to_owned() };
-        let host = Host { cgroups: HostCgroups { v1: vec![], v2: Some(v2) }, euid: 0 };
+        let host = Host { cgroups: HostCgroups { v1: vec![], v2: Some(v2) }, euid: 0, resctrl: None };
         let bundle = Bundle::with_config(dir, config.to_string().as_bytes()).unwrap();
         lower(&bundle, &ContainerId::new("checked").unwrap(), &host, &Choices::default()).unwrap()
     }

@@ -10,9 +10,10 @@ pub use exec::{ExecBuilder, ExecProcess};
 use crate::cgroup::{self, Cgroup, Made};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{self, Host};
-use crate::launch::{self, Io, Undo, hooks};
+use crate::host::{self, Host, Resctrl};
+use crate::launch::{self, Io, Places, Undo, hooks};
 use crate::plan::{self, Choices};
+use crate::resctrl::Group;
 use crate::store::{Entry, InitProcess, Lock, Record};
 use crate::sys::clone::Child;
 use crate::sys::{self, pidfd};
@@ -65,6 +66,7 @@ pub struct ContainerBuilder {
     choices: Choices,
     stdio: [Option<OwnedFd>; 3],
     console_socket: Option<OwnedFd>,
+    host: Option<Host>,
 }
 
 #[derive(Debug)]
@@ -165,6 +167,13 @@ impl ContainerBuilder {
         self
     }
 
+    /// What is known of the machine, instead of looking at it: for a plan for another machine, or to spare many
+    /// containers the look.
+    pub fn host(mut self, host: Host) -> Self {
+        self.host = Some(host);
+        self
+    }
+
     /// What [`create`](ContainerBuilder::create) would do. Needs no privileges and has no effect.
     ///
     /// # Errors
@@ -181,12 +190,17 @@ impl ContainerBuilder {
     }
 
     fn plan_of(&self, bundle: &Bundle) -> Result<Plan> {
-        let path = bundle.spec().cgroups_path.as_deref().unwrap_or_default();
+        let spec = bundle.spec();
+        let path = spec.cgroups_path.as_deref().unwrap_or_default();
         // A slice of the system's manager is absolute too.
-        let host = match path.starts_with('/') || self.choices.systemd_cgroup && self.choices.systemd_user_bus.is_none()
-        {
-            true => Host::probe_for_absolute_path()?,
-            false => Host::probe()?,
+        let absolute = path.starts_with('/') || self.choices.systemd_cgroup && self.choices.systemd_user_bus.is_none();
+        let host = match &self.host {
+            Some(host) => host.clone(),
+            None => Host {
+                // Looked for only when it is asked for.
+                resctrl: spec.intel_rdt.as_ref().and_then(|_| Resctrl::probe()),
+                ..if absolute { Host::probe_for_absolute_path()? } else { Host::probe()? }
+            },
         };
         plan::lower(bundle, &self.id, &host, &self.choices)
     }
@@ -217,13 +231,24 @@ impl ContainerBuilder {
         let (record, made) = acquire(&mut plan, &entry, &bundle)?;
         let undo_made = made.clone();
         undo.push(move || drop(undo_made.undo()));
-        let child = self.launch(&plan, &entry, &made, starter)?;
+        if let (Some(group), Some(plan)) = (&record.resctrl, &plan.resctrl) {
+            let made = group.make(&plan.schemata)?;
+            undo.push(|| made.undo());
+        }
+        let child = self.launch(&plan, &entry, &made, record.resctrl.as_ref(), starter)?;
         undo.defuse();
         let (pid, pidfd) = (Some(child.pid), Some(child.pidfd));
         Ok(Container { entry, pid, pidfd, record: Some(record), reaped: false })
     }
 
-    fn launch(&self, plan: &Plan, entry: &Entry, made: &Made, starter: Starter) -> Result<Child> {
+    fn launch(
+        &self,
+        plan: &Plan,
+        entry: &Entry,
+        made: &Made,
+        group: Option<&Group>,
+        starter: Starter,
+    ) -> Result<Child> {
         let preserved = duplicate_preserved(&plan.choices)?;
         let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
         let io = Io {
@@ -236,7 +261,7 @@ impl ContainerBuilder {
         // The specification: when a hook or a later step fails, the poststop hooks still run.
         let mut undo = Undo::default();
         undo.push(|| drop(run_poststop(plan)));
-        let launch = launch::begin(plan, &io, made, nix::unistd::geteuid().is_root())?;
+        let launch = launch::begin(plan, &io, &Places { made, group }, nix::unistd::geteuid().is_root())?;
         // While the init builds the root.
         entry.prepare_init(&InitProcess::of(launch.pid())?)?;
         let pid = launch.pid();
@@ -360,6 +385,7 @@ impl Container {
             choices: Choices::default(),
             stdio: [None, None, None],
             console_socket: None,
+            host: None,
         })
     }
 
@@ -507,6 +533,7 @@ impl Container {
             record.cgroup.kill(libc::SIGKILL)?;
         }
         record.cgroup.remove()?;
+        record.resctrl.as_ref().map_or(Ok(()), Group::remove)?;
         self.entry.remove()?;
         Ok(poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None)))
     }

@@ -98,6 +98,12 @@ impl Error {
         self
     }
 
+    /// Continues the message.
+    pub(crate) fn and(mut self, more: &str) -> Error {
+        self.0.message.push_str(more);
+        self
+    }
+
     /// Adds what the user could do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Error {
         self.0.hint = Some(hint.into());

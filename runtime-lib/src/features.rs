@@ -3,7 +3,7 @@
 //! What is here is not a list that somebody keeps: words come from the tables that read them in a configuration, and
 //! whether an element is supported is found out by planning a configuration that has it.
 
-use crate::host::{Hierarchy, Host, HostCgroups};
+use crate::host::{Hierarchy, Host, HostCgroups, Resctrl};
 use crate::plan::{self, Choices};
 use crate::seccomp::{Arch, Backend, Filter};
 use crate::{Bundle, ContainerId, spec};
@@ -49,7 +49,11 @@ fn linux(systemd: bool) -> Value {
         "seccomp": seccomp(),
         "apparmor": {"enabled": plans(json!({"process": {"apparmorProfile": "unconfined"}}), false)},
         "selinux": {"enabled": plans(json!({"process": {"selinuxLabel": "a:b:c:s0"}}), false)},
-        "intelRdt": {"enabled": linux("intelRdt", json!({"closID": "a", "l3CacheSchema": "L3:0=f"}))},
+        "intelRdt": {
+            "enabled": linux("intelRdt", json!({"closID": "a", "l3CacheSchema": "L3:0=f"})),
+            "schemata": linux("intelRdt", json!({"schemata": ["L3:0=f"]})),
+            "monitoring": linux("intelRdt", json!({"enableMonitoring": true})),
+        },
         "mountExtensions": {"idmap": {"enabled": id_maps()}},
         "netDevices": {"enabled": plans(net_devices, false)},
     })
@@ -127,7 +131,9 @@ fn plans(elements: Value, systemd_cgroup: bool) -> bool {
     };
     let choices = Choices { systemd_cgroup, ..Choices::default() };
     let v2 = Hierarchy { controllers: Vec::new(), mount_point: "/sys/fs/cgroup".to_owned(), own_path: "/".to_owned() };
-    let host = Host { cgroups: HostCgroups { v1: Vec::new(), v2: Some(v2) }, euid: 0 };
+    let resctrl =
+        Resctrl { mount_point: "/sys/fs/resctrl".to_owned(), l3_cache: true, memory_bandwidth: true, monitoring: true };
+    let host = Host { cgroups: HostCgroups { v1: Vec::new(), v2: Some(v2) }, euid: 0, resctrl: Some(resctrl) };
     plan::lower(&bundle, &id, &host, &choices).is_ok()
 }
 

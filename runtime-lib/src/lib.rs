@@ -37,6 +37,7 @@ pub mod host;
 mod id;
 mod launch;
 pub mod plan;
+pub mod resctrl;
 pub mod seccomp;
 pub mod spec;
 mod store;

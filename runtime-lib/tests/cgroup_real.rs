@@ -55,6 +55,7 @@ fn spec(path: Option<&str>, resources: Value) -> ValidSpec {
         resources: serde_json::from_value(resources).unwrap(),
         mount_label: None,
         net_devices: vec![],
+        intel_rdt: None,
         personality: None,
         memory_policy: None,
         seccomp: None,

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use libcorten::host::{Hierarchy, Host, HostCgroups};
+use libcorten::host::{Hierarchy, Host, HostCgroups, Resctrl};
 use libcorten::plan::{self, Choices};
 use libcorten::{Bundle, ContainerId, Plan};
 use serde_json::{Value, json};
@@ -36,12 +36,13 @@ fn v1(with_unified: bool) -> Host {
         hierarchy(&["pids"], "/sys/fs/cgroup/pids", "/"),
     ];
     let v2 = with_unified.then(|| hierarchy(&[], "/sys/fs/cgroup/unified", "/"));
-    Host { cgroups: HostCgroups { v1, v2 }, euid: 0 }
+    Host { cgroups: HostCgroups { v1, v2 }, euid: 0, resctrl: None }
 }
 
 fn v2(euid: u32) -> Host {
     let own_path = if euid == 0 { "/" } else { "/user.slice/user-1000.slice/user@1000.service/app.slice" };
-    Host { cgroups: HostCgroups { v1: Vec::new(), v2: Some(hierarchy(&[], "/sys/fs/cgroup", own_path)) }, euid }
+    let cgroups = HostCgroups { v1: Vec::new(), v2: Some(hierarchy(&[], "/sys/fs/cgroup", own_path)) };
+    Host { cgroups, euid, resctrl: None }
 }
 
 /// The configuration of `runc spec`.
@@ -182,6 +183,17 @@ fn hooks_limits_devices_and_choices() {
     let choices =
         Choices { no_pivot: true, no_new_keyring: true, preserve_fds: 2, listen_fds: 1, ..Choices::default() };
     check_with("everything-v2", config, &v2(0), &choices);
+}
+
+#[test]
+fn caches_and_memory_bandwidth() {
+    let mut config = default_config(None);
+    config["linux"]["intelRdt"] = json!({
+        "l3CacheSchema": "L3:0=f;1=f", "memBwSchema": "MB:0=50", "schemata": ["L2:0=3"], "enableMonitoring": true,
+    });
+    let resctrl =
+        Resctrl { mount_point: "/sys/fs/resctrl".to_owned(), l3_cache: true, memory_bandwidth: true, monitoring: true };
+    check("resctrl-v2", config, &Host { resctrl: Some(resctrl), ..v2(0) });
 }
 
 #[test]

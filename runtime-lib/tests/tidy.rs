@@ -49,7 +49,7 @@ fn faults(check: impl Fn(&Source) -> Vec<String>, path: &str, text: &str) -> usi
 }
 
 /// What the modules of the library may use of each other: imports point one way.
-const IMPORTS: [(&str, &[&str]); 15] = [
+const IMPORTS: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("id", &["error"]),
     ("sys", &["error"]),
@@ -58,17 +58,18 @@ const IMPORTS: [(&str, &[&str]); 15] = [
     ("host", &["error", "sys"]),
     ("bundle", &["error", "spec"]),
     ("plan", &["error", "id", "bundle", "spec", "host", "seccomp"]),
-    ("cgroup", &["error", "id", "spec", "host", "plan", "sys"]),
-    ("store", &["error", "id", "bundle", "spec", "host", "plan", "cgroup", "sys"]),
-    ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "sys"]),
+    ("resctrl", &["error", "host", "plan"]),
+    ("cgroup", &["error", "id", "spec", "host", "plan", "resctrl", "sys"]),
+    ("store", &["error", "id", "bundle", "spec", "host", "plan", "cgroup", "resctrl", "sys"]),
+    ("launch", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "resctrl", "sys"]),
     ("console", &["error", "sys"]),
     ("features", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "sys"]),
     ("check", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "launch", "sys"]),
     (
         "container",
         &[
-            "error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "store", "launch", "check",
-            "console", "sys",
+            "error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "resctrl", "store", "launch",
+            "check", "console", "sys",
         ],
     ),
 ];

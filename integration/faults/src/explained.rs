@@ -23,8 +23,8 @@ pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
         || [".json", "start.fifo"].iter().any(|end| path.ends_with(end))
         || (path.starts_with("/proc/") && path.ends_with("/stat"))
         || path.starts_with("/sys/fs/cgroup")
-        // A path that is to be masked or made read-only may be missing.
-        || (step.text.starts_with("openat2 ") && ["/proc/", "/sys/"].iter().any(|start| path.starts_with(start)));
+        // A path that is to be masked or made read-only may be missing; it is walked to from the mount that it is in.
+        || (step.text.starts_with("openat2 ") && (!path.starts_with('/') || ["/proc/", "/sys/"].iter().any(|start| path.starts_with(start))));
     errno == libc::ENOENT && absent
 }
 

@@ -3,6 +3,7 @@
 use super::{Context, Verb};
 use crate::args::{option, text};
 use crate::failure::Failure;
+use libcorten::resctrl::RdtChange;
 use serde_json::{Map, Value, json};
 use std::ffi::OsStr;
 use std::io::Read as _;
@@ -92,7 +93,13 @@ fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
         Some(file) => read(file)?,
         None => Value::Object(from_options(context)?).to_string().into_bytes(),
     };
-    container.update(&libcorten::spec::parse_resources(&resources)?)?;
+    // These two count with a file as well, as with runc.
+    let schema = |name: &str| {
+        let schema = text(&context.matches, name).map(|text| text.to_string_lossy().into_owned());
+        schema.filter(|schema| !schema.is_empty())
+    };
+    let rdt = RdtChange { l3_cache_schema: schema("l3-cache-schema"), mem_bw_schema: schema("mem-bw-schema") };
+    container.update_with(&libcorten::spec::parse_resources(&resources)?, &rdt)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -112,6 +119,9 @@ fn from_options(context: &Context<'_>) -> Result<Map<String, Value>, Failure> {
     let mut resources = Map::new();
     for limit in LIMITS {
         let Some(text) = text(&context.matches, limit.name).map(|text| text.to_string_lossy()) else { continue };
+        if limit.kind == Kind::Schema {
+            continue;
+        }
         if limit.kind == Kind::Ignored {
             context.log.warning("Kernel memory settings are ignored and will be removed");
             continue;
@@ -134,8 +144,7 @@ fn value(kind: Kind, text: &str) -> Result<Value, String> {
         Kind::Signed | Kind::SignedOrZero => text.parse::<i64>().map(Value::from).map_err(number),
         Kind::Bytes | Kind::Ignored if text == "-1" => Ok(Value::from(-1)),
         Kind::Bytes | Kind::Ignored => bytes(text).map(Value::from).ok_or_else(|| format!("invalid size: '{text}'")),
-        Kind::List => Ok(Value::from(text)),
-        Kind::Schema => Err("Intel RDT is not enabled for this container".to_owned()),
+        Kind::List | Kind::Schema => Ok(Value::from(text)),
     }
 }
 

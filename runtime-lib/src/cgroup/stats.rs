@@ -9,6 +9,7 @@ mod v2;
 
 use super::{Cgroup, CgroupPaths, files};
 use crate::error::{Error, Result};
+use crate::resctrl::RdtStats;
 use nix::errno::Errno;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,8 +31,8 @@ pub struct Stats {
     pub block_io: BlockIo,
     /// Huge pages, by page size such as `2MB`.
     pub hugetlb: BTreeMap<String, HugePages>,
-    /// Intel RDT: nothing is counted there yet.
-    pub intel_rdt: BTreeMap<String, u64>,
+    /// Caches and memory bandwidth.
+    pub intel_rdt: RdtStats,
     /// Interfaces that the runtime itself connected: engines do that, so there are none.
     pub network_interfaces: Option<Vec<()>>,
 }

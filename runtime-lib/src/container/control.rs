@@ -2,7 +2,10 @@
 
 use super::Container;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::Resctrl;
+use crate::launch::Undo;
 use crate::plan::cgroup::lower_change;
+use crate::resctrl::{self, RdtChange};
 use crate::store::{Lock, Record};
 use crate::{Status, spec};
 use oci_spec::runtime::LinuxResources;
@@ -53,16 +56,36 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when the container is stopped; otherwise the error names the element.
     pub fn update(&self, change: &LinuxResources) -> Result<()> {
+        self.update_with(change, &RdtChange::default())
+    }
+
+    /// As [`update`](Self::update), and changes the container's share of caches and memory bandwidth; it gets a group of its
+    /// own if it has none.
+    ///
+    /// # Errors
+    /// Those of `update`; [`ErrorKind::Unsupported`] on a machine without Intel RDT.
+    pub fn update_with(&self, change: &LinuxResources, rdt: &RdtChange) -> Result<()> {
         spec::check_resources(change)?;
+        spec::check_schemas(rdt.l3_cache_schema.as_deref(), rdt.mem_bw_schema.as_deref())?;
         let (lock, mut record) = self.lock()?;
         self.must_live(&record, &lock)?;
+        let mut undo = Undo::default();
+        if !rdt.is_empty() {
+            let processes = if record.resctrl.is_none() { record.cgroup.processes()? } else { Vec::new() };
+            let (root, id) = (Resctrl::probe(), record.id.as_str());
+            let (group, before) = resctrl::change(rdt, record.resctrl.as_ref(), root.as_ref(), id, &processes)?;
+            record.resctrl = Some(group);
+            undo.push(|| before.restore());
+        }
         let change = lower_change(change, &record.resources()?, record.cgroup.paths())?;
         if let Some(memory) = change.merged.memory().filter(|memory| memory.check_before_update() == Some(true)) {
             record.cgroup.check_memory_use(memory.limit(), memory.swap())?;
         }
         record.cgroup.update(&change.plan, change.with_devices)?;
         record.resources = Some(change.merged);
-        self.entry.write_record(&record)
+        self.entry.write_record(&record)?;
+        undo.defuse();
+        Ok(())
     }
 
     /// Of version 1 a frozen process does not see even `SIGKILL`.

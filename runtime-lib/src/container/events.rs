@@ -3,6 +3,7 @@
 use super::Container;
 use crate::cgroup::{OomWatch, Stats};
 use crate::error::{Error, ErrorKind, Result};
+use crate::resctrl::Group;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,8 +37,9 @@ impl Container {
     /// [`ErrorKind::WrongStatus`] when it is stopped; the kernel's counters cannot be read.
     pub fn stats(&self) -> Result<Stats> {
         self.first_process()?;
-        let record = self.entry.record()?;
-        record.map_or_else(|| Err(self.does_not_run()), |record| record.cgroup.stats())
+        let record = self.entry.record()?.ok_or_else(|| self.does_not_run())?;
+        let intel_rdt = record.resctrl.as_ref().map(Group::stats).unwrap_or_default();
+        Ok(Stats { intel_rdt, ..record.cgroup.stats()? })
     }
 
     /// Begins to watch the container.

@@ -251,7 +251,8 @@ impl<'a> ExecBuilder<'a> {
         };
         let kinds = plan.namespaces.join.iter().fold(0, |kinds, join| kinds | join.kind.flag());
         let follow = self.cgroup.is_none();
-        let target = Target { pidfd: first, pid, kinds, cgroup: &cgroup, follow, frozen };
+        let target =
+            Target { pidfd: first, pid, kinds, cgroup: &cgroup, group: record.resctrl.as_ref(), follow, frozen };
         launch::enter(&plan, &io, &target)?.hand_listener_over("running", pid)?.go()
     }
 

@@ -185,7 +185,7 @@ fn parse_mounts(text: &str) -> Vec<MountedHierarchy> {
 }
 
 /// Undoes mountinfo's octal escapes of blanks and backslashes.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
         .fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))

@@ -10,6 +10,7 @@ use super::{Hooked, Io, Launch, Prepared, Session, orders, prepare_orders, send_
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
+use crate::resctrl::Group;
 use crate::spec::{CpuSet, ExecCpuAffinity};
 use crate::sys::clone::Child;
 use crate::sys::{pidfd, socket};
@@ -27,6 +28,8 @@ pub(crate) struct Target<'a> {
     pub(crate) kinds: u64,
     /// The cgroups to join.
     pub(crate) cgroup: &'a Cgroup,
+    /// Its share of caches and memory bandwidth.
+    pub(crate) group: Option<&'a Group>,
     /// If the container has handed the controllers of its cgroup on, so that no process can be in it, go where its first
     /// process went.
     pub(crate) follow: bool,
@@ -72,6 +75,9 @@ fn bring_in(session: &mut Session<'_>, target: &Target<'_>, in_cgroup: bool) -> 
             }
             joined => joined,
         }?;
+    }
+    if let Some(group) = target.group {
+        group.join_if_there(session.pid())?;
     }
     let last = affinity(session.plan).and_then(|affinity| affinity.last.as_ref());
     bind(session.pid(), last, "final")

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::Hook;
+use crate::sys::clone::Child;
 use crate::sys::{kill, memfd, pidfd, spawn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::{CStr, CString};
@@ -49,47 +50,46 @@ fn run_one(hook: &Hook, state: &HookState<'_>) -> Result<()> {
     let text = serde_json::to_vec(state).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
     input.write_all(&text).and_then(|()| input.rewind()).map_err(failed)?;
     let input = input.try_clone().map_err(failed)?;
-    // A duplicate is never one of the numbers 0 to 2, which the child's own are put on.
+    // A duplicate is never one of the descriptors 0 to 2, which a caller may have closed.
     let for_child = output.try_clone().map_err(failed)?;
     let (path, directory) = (c(&hook.path)?, c(state.bundle)?);
     let (args, env) = (strings(&hook.args)?, strings(&hook.env)?);
-    let pid = spawn::spawn(&spawn::Program {
+    let child = spawn::spawn(&spawn::Program {
         path: &path,
         args: &pointers(&args),
         env: &pointers(&env),
-        directory: &directory,
+        directory: Some(&directory),
         input: input.as_fd(),
         output: for_child.as_fd(),
     });
-    let pid = pid.map_err(|errno| failed(errno.into()))?;
-    match wait(pid, hook.timeout).map_err(failed)? {
+    let child = child.map_err(|errno| failed(errno.into()))?;
+    match wait(&child, hook.timeout).map_err(failed)? {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(hook_error(&describe(status), output)),
         None => Err(hook_error("timed out and was killed", output)),
     }
 }
 
-fn c(text: &str) -> Result<CString> {
+pub(super) fn c(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::new(ErrorKind::Internal, format!("a NUL byte in {text:?}")))
 }
 
-fn strings(texts: &[String]) -> Result<Vec<CString>> {
+pub(super) fn strings(texts: &[String]) -> Result<Vec<CString>> {
     texts.iter().map(|text| c(text)).collect()
 }
 
-fn pointers(texts: &[CString]) -> Vec<&CStr> {
+pub(super) fn pointers(texts: &[CString]) -> Vec<&CStr> {
     texts.iter().map(CString::as_c_str).collect()
 }
 
 /// Waits for the hook; none if it ran out of time and was killed, with all processes of its group.
-fn wait(pid: i32, timeout: Option<u64>) -> std::io::Result<Option<ExitStatus>> {
-    // Our child, which nobody else reaps: the pid is still its own.
-    let pidfd = pidfd::open(pid)?;
-    let in_time = ends_within(&pidfd, timeout)?;
+pub(super) fn wait(child: &Child, timeout: Option<u64>) -> std::io::Result<Option<ExitStatus>> {
+    let in_time = ends_within(&child.pidfd, timeout)?;
     if !in_time {
-        let _ = kill::kill_group(pid, libc::SIGKILL);
+        // Our child, which nobody else reaps: the pid, and so the group, is still its own.
+        let _ = kill::kill_group(child.pid, libc::SIGKILL);
     }
-    let status = match pidfd::wait(&pidfd)? {
+    let status = match pidfd::wait(&child.pidfd)? {
         pidfd::Ended::Exited(code) => ExitStatus::from_raw(code << 8),
         pidfd::Ended::Signaled(signal) => ExitStatus::from_raw(signal),
     };
@@ -132,9 +132,7 @@ pub(crate) fn with_output(error: Error, mut output: File) -> Error {
     let mut text = Vec::new();
     let read = output.rewind().and_then(|()| output.take(OUTPUT_LIMIT).read_to_end(&mut text));
     match (read, String::from_utf8_lossy(&text).trim()) {
-        (Ok(_), text) if !text.is_empty() => {
-            Error::new(ErrorKind::Hook, format!("{error}, output: {}", text.escape_debug()))
-        }
+        (Ok(_), text) if !text.is_empty() => error.and(&format!(", output: {}", text.escape_debug())),
         _ => error,
     }
 }

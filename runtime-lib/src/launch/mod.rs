@@ -25,6 +25,7 @@ pub(crate) use undo::Undo;
 use crate::cgroup::Made;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Join, Plan};
+use crate::resctrl::Group;
 use crate::sys::clone::{Child, Exec, spawn};
 use crate::sys::{memfd, namespace, pidfd, socket};
 use hooks::HookState;
@@ -51,6 +52,14 @@ pub(crate) struct Io<'a> {
     pub(crate) start: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
     /// To be passed on as 3, 4, …
     pub(crate) preserved: Vec<BorrowedFd<'a>>,
+}
+
+/// Where the container's processes belong.
+pub(crate) struct Places<'a> {
+    /// Its cgroups.
+    pub(crate) made: &'a Made,
+    /// Its share of caches and memory bandwidth.
+    pub(crate) group: Option<&'a Group>,
 }
 
 /// The init has its orders; mounts and devices are under way.
@@ -155,10 +164,7 @@ impl<'a> Session<'a> {
     fn failure(&mut self, report: &Report) -> Error {
         let error = report::render(report, self.plan);
         match self.hook_output.take() {
-            Some(output) if error.kind() == ErrorKind::Hook => {
-                let location = error.location().unwrap_or_default().to_owned();
-                hooks::with_output(error, output).at(location)
-            }
+            Some(output) if error.kind() == ErrorKind::Hook => hooks::with_output(error, output),
             _ => error,
         }
     }
@@ -201,12 +207,17 @@ impl<'a> Session<'a> {
 ///
 /// # Errors
 /// The clone, a namespace to join, an id mapping, a cgroup; the init's own first steps.
-pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bool) -> Result<Launch<'a, Building>> {
+pub(crate) fn begin<'a>(
+    plan: &'a Plan,
+    io: &Io<'_>,
+    into: &Places<'_>,
+    privileged: bool,
+) -> Result<Launch<'a, Building>> {
     let joined = open_namespaces(plan)?;
     let trees = id_mapped::make(plan, &joined, privileged)?;
     let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
     let hook_output = hook_output.map_err(|errno| Error::os("create a file for hooks", errno))?;
-    let into = made.clone_fd()?;
+    let into_cgroup = into.made.clone_fd()?;
     let new_cgroup = plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup);
     // Realtime scheduling takes a budget of the cgroup, and memory policies are relative to its nodes.
     // Hooks and sysctls of the init may be about devices.
@@ -215,16 +226,16 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     // Hooks of the init must not run outside of the cgroups either, and what systemd makes is not there before.
     let needs_cgroup = new_cgroup || !plan.hooks.create_container.is_empty() || plan.cgroup.systemd.is_some();
     let mut hand_offs = orders::HandOffs {
-        cgroup_wait: limits_first || into.is_none() && needs_cgroup,
+        cgroup_wait: limits_first || into_cgroup.is_none() && needs_cgroup,
         limits_first,
         unprivileged: !privileged,
     };
     let (link, inner) = socket::pair().map_err(|errno| Error::os("create a socket pair", errno))?;
-    let child = start_init(plan, &inner, into.as_ref().map(AsFd::as_fd))?;
+    let child = start_init(plan, &inner, into_cgroup.as_ref().map(AsFd::as_fd))?;
     drop(inner);
     let join = !child.in_cgroup;
     // A child that is not where it was to be cloned into waits until it is.
-    hand_offs.cgroup_wait |= into.is_some() && join && needs_cgroup;
+    hand_offs.cgroup_wait |= into_cgroup.is_some() && join && needs_cgroup;
     let mut session = Session::new(plan, link, child);
     let (bytes, fds) = prepare_orders(
         plan,
@@ -235,7 +246,7 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
     )?;
     let sent = send_orders(&session.link, &bytes, fds.all());
     session.hook_output = hook_output;
-    match sent.and_then(|()| bring_in(&mut session, made, join, &hand_offs, privileged, &joined)) {
+    match sent.and_then(|()| bring_in(&mut session, into, join, &hand_offs, privileged, &joined)) {
         Ok(()) => Ok(Launch { session, state: PhantomData }),
         Err(error) => Err(session.first_cause(error)),
     }
@@ -244,7 +255,7 @@ pub(crate) fn begin<'a>(plan: &'a Plan, io: &Io<'_>, made: &Made, privileged: bo
 /// Brings the init into its namespaces and cgroups, and makes the limits, while it is at work.
 fn bring_in(
     session: &mut Session<'_>,
-    made: &Made,
+    into: &Places<'_>,
     join: bool,
     hand_offs: &orders::HandOffs,
     privileged: bool,
@@ -264,8 +275,12 @@ fn bring_in(
         take_over(session, &report)?;
         session.say(word::FOLLOWED)?;
     }
+    let made = into.made;
     if join {
         made.join(&plan.cgroup, session.pid())?;
+    }
+    if let Some(group) = into.group {
+        group.join(session.pid())?;
     }
     if hand_offs.limits_first {
         made.apply_after_join(&plan.cgroup)?;

@@ -20,7 +20,7 @@ fn sample() -> Vec<u8> {
     config["linux"]["memoryPolicy"] = serde_json::json!({"mode": "MPOL_BIND", "nodes": "0,70"});
     let bundle = Bundle::with_config("/bundle", config.to_string().as_bytes()).unwrap();
     let v2 = Hierarchy { controllers: vec![], mount_point: "/sys/fs/cgroup".into(), own_path: "/".into() };
-    let host = Host { cgroups: HostCgroups { v1: vec![], v2: Some(v2) }, euid: 0 };
+    let host = Host { cgroups: HostCgroups { v1: vec![], v2: Some(v2) }, euid: 0, resctrl: None };
     let plan = plan::lower(&bundle, &ContainerId::new("sample").unwrap(), &host, &Choices::default()).unwrap();
     let places = Places { join: vec![0], console: Some(1), preserved: vec![2, 3], fifo: Some(4), ..Places::default() };
     encode(&plan, &places, &HandOffs { cgroup_wait: true, limits_first: false, unprivileged: true })

@@ -29,6 +29,8 @@ pub(crate) fn lower(mut spec: ValidSpec, process: Process, existing: &Existing<'
         let message = "exec in a container without a mount namespace is not supported by this version of corten";
         return Err(Error::config("linux.namespaces", message).with_kind(ErrorKind::Unsupported));
     }
+    let namespaces = namespaces(&spec, existing);
+    super::namespaces::check_groups(namespaces.set_groups, &spec.process)?;
     Ok(Plan {
         identity: Identity {
             id: existing.id.clone(),
@@ -38,7 +40,7 @@ pub(crate) fn lower(mut spec: ValidSpec, process: Process, existing: &Existing<'
             domainname: None,
             annotations: BTreeMap::new(),
         },
-        namespaces: namespaces(&spec, existing),
+        namespaces,
         cgroup: cgroup::CgroupPlan::empty()?,
         rootfs: Rootfs {
             path: existing.rootfs.to_owned(),
@@ -55,6 +57,7 @@ pub(crate) fn lower(mut spec: ValidSpec, process: Process, existing: &Existing<'
         security: security::lower(&spec, &choices)?,
         process: super::process(&spec, &choices),
         net_devices: Vec::new(),
+        resctrl: None,
         personality: spec.personality.clone(),
         memory_policy: spec.memory_policy.clone(),
         hooks: Default::default(),
@@ -82,5 +85,7 @@ fn namespaces(spec: &ValidSpec, existing: &Existing<'_>) -> NamespacePlan {
         gid_mappings: Vec::new(),
         time_offsets: Vec::new(),
         set_groups: !self_map_only,
+        root_uid: super::namespaces::root(&spec.uid_mappings, spec.process.user.uid),
+        root_gid: super::namespaces::root(&spec.gid_mappings, spec.process.user.gid),
     }
 }

@@ -32,6 +32,7 @@ impl Display for Plan {
         optional(f, "domainname", self.identity.domainname.as_deref())?;
         self.namespaces(f)?;
         self.cgroups(f)?;
+        self.caches(f)?;
         self.root(f)?;
         line!(f, "mounts")?;
         for step in &self.mounts {
@@ -92,6 +93,14 @@ impl Plan {
         }
         line!(f, "  {exceptions}")?;
         self.cgroup.devices.exceptions.iter().try_for_each(|exception| line!(f, "    {exception}"))
+    }
+
+    fn caches(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(plan) = &self.resctrl else { return Ok(()) };
+        line!(f, "caches and memory bandwidth")?;
+        line!(f, "  {}{}", plan.group, if plan.own { "" } else { " (shared)" })?;
+        plan.schemata.iter().try_for_each(|schema| line!(f, "    {schema}"))?;
+        optional(f, "counted by", plan.monitor.as_deref())
     }
 
     fn root(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -12,11 +12,13 @@ pub(crate) mod exec;
 mod explain;
 mod mounts;
 mod namespaces;
+pub(crate) mod resctrl;
 mod security;
 
 pub use devices::{DeviceLink, DeviceNode, Devices};
 pub use mounts::{MountAction, MountStep};
 pub use namespaces::{Join, NamespacePlan};
+pub use resctrl::ResctrlPlan;
 pub use security::Security;
 
 use crate::error::Result;
@@ -70,6 +72,9 @@ pub struct Plan {
     /// `linux.netDevices`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub net_devices: Vec<NetDevice>,
+    /// `linux.intelRdt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<ResctrlPlan>,
     /// `linux.personality`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personality: Option<Personality>,
@@ -129,8 +134,10 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         false => cgroup::lower(spec, &host.cgroups, id, cgroup::Driver::Cgroupfs)?,
     };
     let namespaces = namespaces::lower(spec, host);
+    namespaces::check_groups(namespaces.set_groups, &spec.process)?;
     let (mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
     let propagation = spec.rootfs_propagation;
+    let resctrl = spec.intel_rdt.as_ref().map(|rdt| resctrl::lower(rdt, host.resctrl.as_ref(), id)).transpose()?;
     Ok(Plan {
         identity: Identity {
             id: id.clone(),
@@ -155,6 +162,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         sysctl: spec.sysctl.clone(),
         security: security::lower(spec, choices)?,
         net_devices: spec.net_devices.clone(),
+        resctrl,
         personality: spec.personality.clone(),
         memory_policy: spec.memory_policy.clone(),
         process: process(spec, choices),

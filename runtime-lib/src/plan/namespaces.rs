@@ -1,7 +1,8 @@
 //! Which namespaces are made, which are joined, and whether that takes a fork.
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::Host;
-use crate::spec::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset, ValidSpec};
+use crate::spec::{IdMap, Namespace, NamespaceKind, Namespaces, Process, TimeOffset, ValidSpec};
 use serde::Serialize;
 
 /// The namespaces of the container.
@@ -21,6 +22,12 @@ pub struct NamespacePlan {
     /// `linux.timeOffsets`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub time_offsets: Vec<TimeOffset>,
+    /// The user that the init works as in the container's user namespace; not 0 only where that is not mapped.
+    #[serde(skip_serializing_if = "is_root")]
+    pub root_uid: u32,
+    /// The same of the group.
+    #[serde(skip_serializing_if = "is_root")]
+    pub root_gid: u32,
     /// Whether `setgroups(2)` is possible: an unprivileged user's own mapping rules it out, see `user_namespaces(7)`.
     pub set_groups: bool,
 }
@@ -40,6 +47,8 @@ pub struct Join {
 pub(crate) struct Forks {
     /// Out of the launcher's namespaces.
     pub(crate) first: Option<u64>,
+    /// Without a fork, in a new user namespace whose ids are mapped.
+    pub(crate) late: u64,
     /// Into the time namespace.
     pub(crate) time: Option<u64>,
 }
@@ -101,11 +110,12 @@ impl NamespacePlan {
         let flags = self.clone_flags();
         let (user, time) = (NamespaceKind::User.flag(), NamespaceKind::Time.flag());
         if !self.fork {
-            Forks { first: None, time: None }
+            Forks { first: None, late: 0, time: None }
         } else if flags & time == 0 {
-            Forks { first: Some(flags), time: None }
+            let late = if flags & user != 0 { flags & NamespaceKind::Ipc.flag() } else { 0 };
+            Forks { first: Some(flags & !late), late, time: None }
         } else {
-            Forks { first: (flags & user != 0).then_some(user), time: Some(flags & !(user | time)) }
+            Forks { first: (flags & user != 0).then_some(user), late: 0, time: Some(flags & !(user | time)) }
         }
     }
 
@@ -155,5 +165,27 @@ pub(super) fn lower(spec: &ValidSpec, host: &Host) -> NamespacePlan {
         gid_mappings: spec.gid_mappings.clone(),
         time_offsets: spec.time_offsets.clone(),
         set_groups: !self_map_only,
+        root_uid: root(&spec.uid_mappings, spec.process.user.uid),
+        root_gid: root(&spec.gid_mappings, spec.process.user.gid),
     }
+}
+
+/// Without the right to `setgroups(2)` groups that the program is to have are an error, not left out.
+pub(super) fn check_groups(set_groups: bool, process: &Process) -> Result<()> {
+    if set_groups || process.user.additional_gids.is_empty() {
+        return Ok(());
+    }
+    let message = "cannot set any additional groups in a rootless container";
+    let hint = "a range of linux.gidMappings, which newgidmap writes, makes it possible";
+    Err(Error::config("process.user.additionalGids", message).with_kind(ErrorKind::Unsupported).hint(hint))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_root(id: &u32) -> bool {
+    *id == 0
+}
+
+/// Who does what is root's to do: root, or if it is not mapped the program's own user, who is.
+pub(super) fn root(maps: &[IdMap], user: u32) -> u32 {
+    if maps.is_empty() || maps.iter().any(|map| map.inside == 0) { 0 } else { user }
 }

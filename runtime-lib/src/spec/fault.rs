@@ -41,13 +41,6 @@ impl Faults {
         self.warnings.push(format!("{location}: {message}"));
     }
 
-    /// Refuses an element that corten does not implement.
-    pub(super) fn unsupported(&mut self, location: impl Display, present: bool) {
-        if present {
-            self.add(location, "is not supported");
-        }
-    }
-
     /// The warnings, once.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)

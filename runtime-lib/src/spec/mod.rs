@@ -10,6 +10,7 @@ mod document;
 mod example;
 mod fault;
 mod hooks;
+mod intel_rdt;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -26,6 +27,7 @@ pub use capabilities::{CapSet, Capabilities};
 pub use devices::{Device, DeviceKind};
 pub use example::example;
 pub use hooks::{Hook, Hooks};
+pub use intel_rdt::IntelRdt;
 pub(crate) use mount_options::mount_options;
 pub use mounts::{Mount, MountAttrs, MountIdMap, MountKind, Propagation, PropagationKind};
 pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset};
@@ -86,6 +88,9 @@ pub struct ValidSpec {
     pub seccomp: Option<oci_spec::runtime::LinuxSeccomp>,
     /// `linux.netDevices`, by the name on the host.
     pub net_devices: Vec<NetDevice>,
+    /// `linux.intelRdt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intel_rdt: Option<IntelRdt>,
     /// `linux.personality`.
     pub personality: Option<Personality>,
     /// `linux.memoryPolicy`.
@@ -140,6 +145,17 @@ pub fn parse_resources(text: &[u8]) -> Result<oci_spec::runtime::LinuxResources>
         .map_err(|error| Error::config("linux.resources", format!("cannot be read: {error}")))?;
     check_resources(&resources)?;
     Ok(resources)
+}
+
+/// Checks what an update gives as a new `l3CacheSchema` and `memBwSchema`.
+///
+/// # Errors
+/// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig).
+pub fn check_schemas(l3_cache: Option<&str>, memory_bandwidth: Option<&str>) -> Result<()> {
+    let mut faults = Faults::default();
+    intel_rdt::l3("linux.intelRdt.l3CacheSchema", l3_cache, &mut faults);
+    intel_rdt::bandwidth("linux.intelRdt.memBwSchema", memory_bandwidth, &mut faults);
+    faults.first_or(Some(()))
 }
 
 pub(crate) fn check_resources(resources: &oci_spec::runtime::LinuxResources) -> Result<()> {
@@ -205,7 +221,7 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
     let net_devices = linux.net_devices().as_ref().map(|devices| net_devices::validate(devices, &namespaces, faults));
     let personality = linux.personality().as_ref().map(|personality| scheduling::personality(personality, faults));
     let memory_policy = linux.memory_policy().as_ref().map(|policy| scheduling::memory_policy(policy, faults));
-    not_yet(&linux, faults);
+    let intel_rdt = linux.intel_rdt().as_ref().map(|rdt| intel_rdt::validate(rdt, faults));
     let hooks = document.hooks.as_ref().map(|hooks| hooks::validate(hooks, faults)).unwrap_or_default();
     Some(ValidSpec {
         oci_version: document.version,
@@ -228,6 +244,7 @@ fn meaning(document: Document, faults: &mut Faults) -> Option<ValidSpec> {
         mount_label,
         seccomp: linux.seccomp_mut().take(),
         net_devices: net_devices.unwrap_or_default(),
+        intel_rdt,
         personality,
         memory_policy,
         hooks,
@@ -338,10 +355,4 @@ fn restricted(location: &str, paths: Option<&[String]>, namespaces: &Namespaces,
     }
     let valid = |(i, path): (usize, &String)| faults.absolute(format_args!("{location}[{i}]"), path.as_ref());
     paths.iter().enumerate().map(valid).collect()
-}
-
-/// What the specification has and corten does not do: to ignore it would weaken the container or surprise its program.
-/// An empty list asks for nothing.
-fn not_yet(linux: &Linux, faults: &mut Faults) {
-    faults.unsupported("linux.intelRdt", linux.intel_rdt().is_some());
 }

@@ -219,15 +219,9 @@ fn overlap(a: u32, a_size: u32, b: u32, b_size: u32) -> bool {
     a < b + u64::from(b_size) && b < a + u64::from(a_size)
 }
 
-/// Checks that a new user namespace has an id for everything that needs one: root, who owns what the runtime makes, and
-/// the user of the program.
+/// Checks that a new user namespace has an id for the user and groups of the program.
 pub(super) fn mapped(uids: &[IdMap], gids: &[IdMap], user: Option<&User>, faults: &mut Faults) {
     let covers = |maps: &[IdMap], id: u32| maps.iter().any(|map| id >= map.inside && id - map.inside < map.size);
-    for (maps, location, id) in [(uids, "linux.uidMappings", "uid"), (gids, "linux.gidMappings", "gid")] {
-        if !maps.is_empty() && !covers(maps, 0) {
-            faults.add(location, format!("no mapping of {id} 0"));
-        }
-    }
     let Some(user) = user else { return };
     if !uids.is_empty() && !covers(uids, user.uid) {
         faults.add("process.user.uid", format!("{} is not mapped by linux.uidMappings", user.uid));

@@ -4,6 +4,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::id::ContainerId;
 use crate::plan::Plan;
+use crate::resctrl::Group;
 use crate::spec::Hooks;
 use nix::errno::Errno;
 use oci_spec::runtime::LinuxResources;
@@ -28,6 +29,9 @@ pub(crate) struct Record {
     #[serde(default)]
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) cgroup: Cgroup,
+    /// The group of `linux.intelRdt`, or of an update that gave it one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resctrl: Option<Group>,
     /// Whether the first process is init of a pid namespace of its own, so that the others end with it.
     pub(crate) own_pid_namespace: bool,
     /// Whether it was made with the caller's session keyring.
@@ -60,6 +64,7 @@ impl Record {
             owner: nix::unistd::getuid().as_raw(),
             annotations: plan.identity.annotations.clone(),
             cgroup,
+            resctrl: plan.resctrl.as_ref().map(Group::chosen),
             own_pid_namespace: plan.namespaces.is_new(NamespaceKind::Pid),
             no_new_keyring: plan.choices.no_new_keyring,
             hooks: plan.hooks.clone(),

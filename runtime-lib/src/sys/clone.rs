@@ -37,10 +37,32 @@ struct Shared {
     args: *const *const c_char,
     env: *const *const c_char,
     inherit: RawFd,
+    outcome: Outcome,
+}
+
+/// What a child tells its caller through the memory that they share.
+#[derive(Default)]
+pub(super) struct Outcome {
     /// The child runs.
     alive: AtomicBool,
-    /// The errno of the exec, 0 while it has not failed.
+    /// The errno of what failed in it, 0 while nothing has.
     failure: AtomicI32,
+}
+
+impl Outcome {
+    /// The child's first step.
+    pub(super) fn begin(&self) {
+        self.alive.store(true, Ordering::Release);
+    }
+
+    /// The child's last step, if it could not execute its program: `result` is the negative errno of a [`syscall`].
+    pub(super) fn fail(&self, result: isize) -> ! {
+        self.failure.store(-result as i32, Ordering::Release);
+        loop {
+            // SAFETY: ends this process; nothing of it has to be unwound.
+            unsafe { syscall(libc::SYS_exit_group, [127, 0, 0, 0, 0]) };
+        }
+    }
 }
 
 #[repr(C)]
@@ -87,9 +109,28 @@ fn spawn_once(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>) -> Re
         args: exec.args.as_ptr(),
         env: &null,
         inherit: exec.inherit.as_raw_fd(),
-        alive: AtomicBool::new(false),
-        failure: AtomicI32::new(0),
+        outcome: Outcome::default(),
     };
+    // SAFETY: `shared` and what it points to live until the call returns; `child_main` does not return.
+    unsafe { clone_and_wait(flags, cgroup, &shared.outcome, child_main, (&raw const shared).cast()) }
+}
+
+/// Clones a child that runs `child_main` on `shared`, and waits until it has executed a program or failed to: its
+/// `outcome`, which is in `shared`. Nothing when it was killed before it ran.
+///
+/// # Errors
+/// The clone, or what the child gave to [`Outcome::fail`]; no child is left then.
+///
+/// # Safety
+/// `shared` and what it points to must live until this returns. `child_main` runs in the caller's memory beside its other
+/// threads: it must make nothing but system calls, and not return.
+pub(super) unsafe fn clone_and_wait(
+    flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    outcome: &Outcome,
+    child_main: extern "C" fn(*const c_void) -> !,
+    shared: *const c_void,
+) -> Result<Option<Child>, Errno> {
     let mut stack = vec![0u128; STACK / size_of::<u128>()];
     let mut pidfd: RawFd = -1;
     let into = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
@@ -108,9 +149,9 @@ fn spawn_once(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>) -> Re
         cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd().unsigned_abs().into()),
     };
     let blocked = BlockedSignals::all();
-    // SAFETY: `args` describes a stack that lives, like `shared` and what it points to, until this call returns, which
-    // CLONE_VFORK delays until the child has executed the program or ended. The child calls only `child_main`.
-    let result = unsafe { clone3(&args, child_main, (&raw const shared).cast()) };
+    // SAFETY: `args` describes a stack that lives until this call returns, which CLONE_VFORK delays until the child has
+    // executed the program or ended; so does `shared`, as the caller vouches.
+    let result = unsafe { clone3(&args, child_main, shared) };
     drop(blocked);
     if result < 0 {
         return Err(Errno::from_raw(-result as i32));
@@ -118,11 +159,11 @@ fn spawn_once(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>) -> Re
     // SAFETY: the kernel stored a new descriptor that nothing else knows.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let child = Child { pid: result as i32, pidfd, in_cgroup: cgroup.is_some() };
-    if !shared.alive.load(Ordering::Acquire) {
+    if !outcome.alive.load(Ordering::Acquire) {
         let _ = super::pidfd::wait(&child.pidfd);
         return Ok(None);
     }
-    match shared.failure.load(Ordering::Acquire) {
+    match outcome.failure.load(Ordering::Acquire) {
         0 => Ok(Some(child)),
         errno => {
             let _ = super::pidfd::wait(&child.pidfd);
@@ -135,7 +176,7 @@ fn spawn_once(flags: u64, cgroup: Option<BorrowedFd<'_>>, exec: &Exec<'_>) -> Re
 extern "C" fn child_main(shared: *const c_void) -> ! {
     // SAFETY: `spawn` passes a `Shared` that lives until this child has executed or ended.
     let shared = unsafe { &*shared.cast::<Shared>() };
-    shared.alive.store(true, Ordering::Release);
+    shared.outcome.begin();
     const EMPTY: &CStr = c"";
     // SAFETY: F_SETFD without flags on the child's own copy of the descriptor table; execveat with strings and vectors
     // that `spawn` checked to be terminated.
@@ -148,11 +189,7 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
             failed => failed,
         }
     };
-    shared.failure.store(-result as i32, Ordering::Release);
-    loop {
-        // SAFETY: ends this process; nothing of it has to be unwound.
-        unsafe { syscall(libc::SYS_exit_group, [127, 0, 0, 0, 0]) };
-    }
+    shared.outcome.fail(result)
 }
 
 /// Blocks every signal of the calling thread until dropped: a handler must not run in the child, in shared memory.
@@ -234,7 +271,7 @@ unsafe fn clone3(args: &CloneArgs, child: extern "C" fn(*const c_void) -> !, arg
 /// # Safety
 /// The arguments must be valid for the call.
 #[cfg(target_arch = "x86_64")]
-unsafe fn syscall(number: i64, args: [usize; 5]) -> isize {
+pub(super) unsafe fn syscall(number: i64, args: [usize; 5]) -> isize {
     let result: isize;
     let [a, b, c, d, e] = args;
     // SAFETY: the caller vouches for the arguments; the kernel preserves all registers but rax, rcx and r11.
@@ -248,7 +285,7 @@ unsafe fn syscall(number: i64, args: [usize; 5]) -> isize {
 /// # Safety
 /// The arguments must be valid for the call.
 #[cfg(target_arch = "aarch64")]
-unsafe fn syscall(number: i64, args: [usize; 5]) -> isize {
+pub(super) unsafe fn syscall(number: i64, args: [usize; 5]) -> isize {
     let result: isize;
     let [a, b, c, d, e] = args;
     // SAFETY: the caller vouches for the arguments; the kernel preserves all registers but x0.
