@@ -126,6 +126,12 @@ fn executable_size(pid: Pid) -> Result<u64> {
     fs::metadata(&path).map(|metadata| metadata.len()).map_err(|error| format!("stat {path}: {error}"))
 }
 
+/// Takes the children that have ended by now: the first processes of containers that were discarded, which are those of
+/// this process since it is a subreaper.
+pub fn reap_all() {
+    while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
+}
+
 /// Waits for the init of a container. It is a child of this process once the `create` that made it is gone, since the
 /// bench is a subreaper.
 fn reap(pid: Pid) -> Result {

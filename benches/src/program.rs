@@ -66,6 +66,18 @@ impl Program {
         self.verb("start", &[id.as_ref()])
     }
 
+    /// Runs `bundle` in the container `id` and leaves it.
+    pub fn run_detached(&self, bundle: &Path, id: &str) -> Command {
+        self.verb("run", &["--detach".as_ref(), "--bundle".as_ref(), bundle.as_os_str(), id.as_ref()])
+    }
+
+    /// Runs one more program in the container `id`.
+    pub fn exec(&self, id: &str, program: &[&str]) -> Command {
+        let mut command = self.verb("exec", &[id.as_ref()]);
+        command.args(program);
+        command
+    }
+
     /// Asks for the state of the container `id`.
     pub fn state(&self, id: &str) -> Command {
         self.verb("state", &[id.as_ref()])

@@ -10,6 +10,7 @@ use crate::process::{checked, timed};
 use crate::program::{Program, shown};
 use crate::summary::Summary;
 use crate::{Result, lifecycle};
+use std::path::Path;
 
 /// Rounds that are thrown away, to fill caches.
 const WARM_UP: usize = 3;
@@ -35,6 +36,42 @@ pub fn interleave(programs: &[Program], rounds: usize) -> Vec<Times> {
             }
         }
     }
+    times
+}
+
+/// As [`interleave`], but of `exec /bin/true` in a container of each runtime that runs meanwhile; `bundle` is that of a
+/// program which waits. Programs that are no runtimes have no times.
+pub fn interleave_exec(programs: &[Program], bundle: &Path, rounds: usize) -> Vec<Times> {
+    let ids: Vec<String> = programs.iter().map(|_| lifecycle::fresh_id()).collect();
+    let prepare = |program: &Program, id: &str| {
+        if !program.is_runtime() {
+            return Err("has no exec".to_owned());
+        }
+        checked(program.run_detached(bundle, id))?;
+        match checked(program.exec(id, &["/bin/busybox", "echo", "ran"]))?.as_str() {
+            "ran\n" => Ok(Vec::new()),
+            _ => Err(format!("{}: succeeded without running the program", shown(&program.exec(id, &[])))),
+        }
+    };
+    let mut times: Vec<Times> = programs.iter().zip(&ids).map(|(program, id)| prepare(program, id)).collect();
+    for round in 0..WARM_UP + rounds {
+        for index in order(round, programs.len()) {
+            let (Some(program), Some(id), Some(slot)) = (programs.get(index), ids.get(index), times.get_mut(index))
+            else {
+                continue;
+            };
+            let Ok(sample) = slot else { continue };
+            match timed(program.exec(id, &["/bin/true"])) {
+                Ok(took) if round >= WARM_UP => sample.push(took.as_secs_f64() * 1e3),
+                Ok(_) => {}
+                Err(message) => *slot = Err(message),
+            }
+        }
+    }
+    for (program, id) in programs.iter().zip(&ids) {
+        lifecycle::discard(program, id);
+    }
+    lifecycle::reap_all();
     times
 }
 

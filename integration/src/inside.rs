@@ -48,6 +48,10 @@ impl Inside {
         processes(&mut view);
         descriptors(&mut view["descriptors"]);
         mounts(&mut view["mounts"]);
+        if let Some(proc) = view["paths"].get_mut("/proc").and_then(Value::as_object_mut) {
+            // As many as there are processes.
+            proc.remove("entries");
+        }
         if let Some(Value::String(rules)) = view["files"].get_mut("/sys/fs/cgroup/devices/devices.list") {
             // A set, in the order in which it was written.
             let mut sorted: Vec<&str> = rules.lines().collect();
@@ -60,7 +64,7 @@ impl Inside {
     /// The same with one word for what hides these paths, which a runtime can do in several ways, and without the file system's own
     /// options of a tmpfs that only repeat its mode and that it is read-only. What can be done with what is seen there stays to be
     /// compared.
-    pub fn with_masks_alike(mut self, masked: &[&str]) -> Inside {
+    pub fn with_masks_alike(mut self, masked: &[String]) -> Inside {
         let (mut files, mut directories) = (Vec::new(), Vec::new());
         for (at, mount) in self.0["mounts"].as_object_mut().into_iter().flatten() {
             if mount["type"] == "tmpfs"
@@ -70,7 +74,7 @@ impl Inside {
                 options.retain(|option| !option.as_str().is_some_and(repeats));
             }
             let place = at.split(" (no.").next().unwrap_or_default();
-            if !masked.contains(&place) {
+            if !masked.iter().any(|path| path == place) {
                 continue;
             }
             let read_only = mount["options"].as_array().is_some_and(|options| options.contains(&json!("ro")));
@@ -82,13 +86,15 @@ impl Inside {
                 directories.push(place.to_owned());
             }
         }
-        for (path, about) in self.0["paths"].as_object_mut().into_iter().flatten() {
-            let Some(about) = about.as_object_mut() else { continue };
-            if directories.contains(path) {
-                about.remove("mode");
-            } else if files.contains(path) {
-                // Whose null device it is depends on the runtime.
-                about.retain(|name, _| name == "device");
+        for part in ["paths", "devices"] {
+            for (path, about) in self.0[part].as_object_mut().into_iter().flatten() {
+                let Some(about) = about.as_object_mut() else { continue };
+                if directories.contains(path) {
+                    about.remove("mode");
+                } else if files.contains(path) {
+                    // Whose null device it is depends on the runtime.
+                    about.retain(|name, _| name == "device");
+                }
             }
         }
         self

@@ -49,3 +49,25 @@ fn valid(value: &Value, schema: &Value, file: &str, at: &str) {
         valid(element, &schema["items"], file, &format!("{at}[{index}]"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The specification's own samples, which a validator has to tell apart.
+    #[test]
+    fn samples_are_valid_or_not_as_their_folder_says() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime-lib/tests/spec-samples");
+        for (kind, schema) in [("state", "state-schema.json"), ("features", "features-schema.json")] {
+            for folder in ["good", "bad"] {
+                for entry in std::fs::read_dir(directory.join(kind).join(folder)).unwrap() {
+                    let path = entry.unwrap().path();
+                    let outcome = std::panic::catch_unwind(|| {
+                        assert_valid(&serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap(), schema);
+                    });
+                    assert_eq!(outcome.is_ok(), folder == "good", "{path:?}");
+                }
+            }
+        }
+    }
+}

@@ -101,6 +101,21 @@ impl ConsoleSocket {
     /// # Panics
     /// When there is none.
     pub fn receive(&self) -> Terminal {
+        Terminal { master: self.receive_descriptor().into(), seen: String::new() }
+    }
+
+    /// Takes a pidfd that has been handed over, and gives the pid that it is of.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn receive_pidfd(&self) -> i32 {
+        use std::os::fd::AsRawFd;
+        let descriptor = self.receive_descriptor();
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd())).unwrap();
+        info.lines().find_map(|line| line.strip_prefix("Pid:")).expect("a pidfd").trim().parse().unwrap()
+    }
+
+    fn receive_descriptor(&self) -> OwnedFd {
         self.listener.set_nonblocking(true).unwrap();
         let (stream, _) = self.listener.accept().expect("the runtime has connected");
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -116,6 +131,6 @@ impl ConsoleSocket {
             .flatten()
             .collect();
         assert_eq!(descriptors.len(), 1, "one descriptor comes over the console socket");
-        Terminal { master: descriptors.into_iter().next().unwrap().into(), seen: String::new() }
+        descriptors.into_iter().next().unwrap()
     }
 }

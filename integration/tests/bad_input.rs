@@ -1,6 +1,6 @@
 //! Configurations and ids that cannot be honoured: one clear line, runc's exit code, nothing left behind.
 
-use corten_integration::{Bundle, Container, Runtime, Sandbox, on_every_view, once};
+use corten_integration::{Bundle, Container, Output, Runtime, Sandbox, on_every_view, once};
 use serde_json::{Value, json};
 
 /// A configuration that must be refused.
@@ -247,8 +247,24 @@ fn the_earliest_failure_leaves_a_line_in_the_log() {
 #[test]
 fn a_program_of_a_bad_format() {
     once(|t| {
-        let bundle = t.bundle().file("/bin/odd", "\x7fELF but not really", 0o755).args(&["odd"]);
-        let output = t.container(bundle).command("run").run();
+        let bundle = |t: &Sandbox| t.bundle().file("/bin/odd", "\x7fELF but not really", 0o755);
+        let output = t.container(bundle(t).args(&["odd"])).command("run").run();
         assert!(output.code() != 0 && output.stderr().to_lowercase().contains("exec format error"), "{output}");
+        // The program is executed when runc's start and exec have said that all is well.
+        if t.differs("a program of a bad format in start and exec") {
+            return;
+        }
+        let message = |output: &Output| {
+            let text = output.stderr();
+            text[text.find("exec: ").unwrap_or_else(|| panic!("{output}"))..].to_owned()
+        };
+        let created = t.container(bundle(t).args(&["odd"]));
+        created.create();
+        let running = t.container(bundle(t).args(&["sleep", "1000"]));
+        running.run_detached();
+        let others = [created.command("start").fails(1), t.command("exec", &[running.id(), "odd"]).fails(255)];
+        for other in others {
+            assert_eq!(message(&other), message(&output), "{other}");
+        }
     });
 }

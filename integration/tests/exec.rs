@@ -1,7 +1,8 @@
 //! `exec`: one more program in a container that runs.
 
 use corten_integration::{
-    Bundle, ConsoleSocket, Container, Invocation, Running, Sandbox, Terminal, eventually, on_every_view, once,
+    Bundle, ConsoleSocket, Container, Invocation, Running, Runtime, Sandbox, Terminal, eventually, on_every_view, once,
+    skip,
 };
 use serde_json::{Value, json};
 
@@ -319,6 +320,54 @@ fn a_megabyte_through_a_terminal_is_not_lost() {
 }
 
 #[test]
+fn a_new_size_reaches_the_program_and_the_callers_terminal_is_raw_meanwhile() {
+    once(|t| {
+        let container = sleeping(t, t.bundle());
+        let mut terminal = Terminal::new();
+        terminal.resize(24, 80);
+        let settings = |terminal: &Terminal| {
+            let output =
+                std::process::Command::new("stty").arg("-a").arg("-F").arg(terminal.device()).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let slave = std::fs::File::options().read(true).write(true).open(terminal.device()).unwrap();
+        let before = settings(&terminal);
+        let script = "trap 'stty size' WINCH; until stty size 2>/dev/null | grep -q .; do sleep 0.01; done; echo ready; \
+                      while :; do sleep 0.01; done";
+        let running = exec(t, &container, &["--tty"], &["sh", "-c", script]).terminal(terminal.device()).spawn();
+        terminal.read_until("ready");
+        let during = settings(&terminal);
+        assert!(during.contains("-icanon") && during.contains("-echo ") && during.contains("-isig"), "{during}");
+        terminal.resize(50, 132);
+        // Without a controlling terminal the kernel does not tell the runtime.
+        running.signal("WINCH");
+        terminal.read_until("50 132");
+        // Not the caller's terminal but the program's makes a signal of it.
+        terminal.write("\x03");
+        assert_eq!(running.wait().code(), 130);
+        terminal.resize(24, 80);
+        assert_eq!(settings(&terminal), before);
+        drop(slave);
+    });
+}
+
+#[test]
+fn a_pidfd_goes_to_the_socket() {
+    once(|t| {
+        if t.differs("--pidfd-socket") {
+            return;
+        }
+        let container = sleeping(t, t.bundle());
+        let socket = ConsoleSocket::new(t.new_path("pidfd"));
+        let options = ["--detach", "--pidfd-socket", socket.path().to_str().unwrap()];
+        exec(t, &container, &options, &["sleep", "1234"]).ok();
+        let pid = socket.receive_pidfd();
+        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+        assert_eq!(command, "sleep\x001234\0");
+    });
+}
+
+#[test]
 fn signals_are_passed_on() {
     once(|t| {
         let container = sleeping(t, t.bundle());
@@ -497,5 +546,70 @@ fn nobody_joins_a_container_before_its_root_is_in_place() {
         assert!(refused > 0);
         assert_eq!(running.wait().code(), 0);
         assert_eq!(stdout_of(t, &container, &[], &["hostname"]), "container\n");
+    });
+}
+
+/// What a `run` leaves that was killed when its program had begun and before it could say so.
+#[test]
+fn a_container_whose_run_was_killed_at_the_end_can_be_entered() {
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            skip!("it is about files of corten's");
+        }
+        let container = sleeping(t, t.bundle());
+        let state = t.state_root().join(container.id());
+        std::fs::rename(state.join("init.json"), state.join("init.json.tmp")).unwrap();
+        assert_eq!(container.status(), "running");
+        assert_eq!(stdout_of(t, &container, &[], &["hostname"]), "container\n");
+        assert!(state.join("init.json").exists(), "it is put right");
+        // An init that was never let go is not entered: it stands among the host's files.
+        let created = t.container(t.bundle().args(&["sleep", "1000"]));
+        created.create();
+        let state = t.state_root().join(created.id());
+        std::fs::rename(state.join("init.json"), state.join("init.json.tmp")).unwrap();
+        let output = exec(t, &created, &[], &["true"]).fails(255);
+        assert!(output.stderr().contains("cut off"), "{output}");
+        assert!(!state.join("init.json").exists());
+        created.command("delete").option("--force").ok();
+    });
+}
+
+/// The init forks into the pid namespace and tells of its child. Whoever kills it in between must not hang `exec`.
+#[test]
+fn an_init_that_is_killed_before_it_tells_of_its_child() {
+    once(|t| {
+        let strace = std::process::Command::new("strace").arg("-V").output();
+        if t.runtime() != Runtime::Corten || strace.is_err() {
+            skip!("it is about corten's init, and needs strace");
+        }
+        let container = sleeping(t, t.bundle());
+        // The tracer holds every write back, that of the report among them.
+        for delay in ["2s", "5s", "15s"] {
+            let log = t.new_path("strace");
+            let mut command = std::process::Command::new("strace");
+            command.args(["-f", "-e", "trace=setns,clone3,write", "-e", &format!("inject=write:delay_enter={delay}")]);
+            command.arg("-o").arg(&log).arg(t.runtime().program()).arg("--root").arg(t.state_root());
+            command.args(["exec", container.id(), "true"]).stderr(std::process::Stdio::piped());
+            let child = command.spawn().unwrap();
+            let text = || std::fs::read_to_string(&log).unwrap_or_default();
+            let of_init = |text: &str| {
+                let pid = text.lines().find(|line| line.contains(" setns("))?.split_whitespace().next()?.to_owned();
+                text.lines().any(|line| line.starts_with(&pid) && line.contains("clone3")).then_some(pid)
+            };
+            eventually("the init has forked", || of_init(&text()).is_some());
+            let init = of_init(&text()).unwrap();
+            let told =
+                text().lines().any(|line| line.starts_with(&init) && line.contains("write(") && line.contains("= "));
+            let kill = std::process::Command::new("kill").args(["-9", &init]).status().unwrap();
+            let output = child.wait_with_output().unwrap();
+            let message = String::from_utf8_lossy(&output.stderr).into_owned();
+            if told || !kill.success() || output.status.success() {
+                continue; // too late: once more, slower
+            }
+            assert_eq!(output.status.code(), Some(255), "{message}");
+            assert!(message.contains("killed by signal 9"), "{message}");
+            return;
+        }
+        panic!("the init was never killed in time");
     });
 }

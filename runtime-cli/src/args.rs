@@ -302,6 +302,11 @@ fn go_style(command: &Command, arguments: &[OsString]) -> Result<Vec<OsString>, 
             break;
         }
         let Some((known, name, text)) = known_option(command, word) else {
+            if ends_with_a_command(command) && word != "-" {
+                // clap would take it for the first operand.
+                let name = String::from_utf8_lossy(option_name(word).unwrap_or_default()).into_owned();
+                return Err(format!("flag provided but not defined: -{name}"));
+            }
             output.push((word.clone(), None));
             continue;
         };

@@ -8,6 +8,7 @@
 use crate::announcement::{Announcement, delete_after};
 use crate::failure::Failure;
 use crate::log::Log;
+use crate::notify::Notify;
 use crate::terminal::{End, HostTerminal, Relay};
 use libcorten::{Container, ContainerBuilder, ErrorKind, ExecBuilder, ExecProcess, ExitStatus, Force, console};
 use nix::errno::Errno;
@@ -41,8 +42,9 @@ impl Foreground<'_> {
     /// Runs with the standard streams of this process.
     pub(crate) fn run(&self, builder: ContainerBuilder, announcement: Announcement) -> Result<ExitCode, Failure> {
         let signals = self.prepare()?;
-        let container = announcement.make(builder.run()?)?;
-        self.attend(container, &signals, None)
+        let mut container = builder.run()?;
+        let notify = Notify::listen(&mut container)?;
+        self.attend(announcement.make(container)?, &signals, notify, None)
     }
 
     /// Runs with a terminal of its own that is shown on the caller's.
@@ -63,13 +65,14 @@ impl Foreground<'_> {
             .and_then(|relay| {
                 host.copy_size(relay.master());
                 host.set_raw()?;
+                let notify = Notify::listen(&mut container)?;
                 container.start()?;
-                Ok(relay)
+                Ok((relay, notify))
             });
         match prepared {
-            Ok(relay) => {
+            Ok((relay, notify)) => {
                 let container = announcement.make(container)?;
-                self.attend(container, &signals, Some(Screen { host, relay }))
+                self.attend(container, &signals, notify, Some(Screen { host, relay }))
             }
             Err(failure) => Err(delete_after(container, failure)),
         }
@@ -87,10 +90,11 @@ impl Foreground<'_> {
         &self,
         mut container: Container,
         signals: &SignalFd,
+        notify: Option<Notify>,
         screen: Option<Screen<'_>>,
     ) -> Result<ExitCode, Failure> {
         let first = container.pid();
-        let watch = Watch { program: &mut container, signals, screen, first, log: self.log };
+        let watch = Watch { program: &mut container, signals, notify, screen, first, log: self.log };
         let status = watch.until_end();
         let status = match status {
             Ok(status) => status,
@@ -158,7 +162,7 @@ fn attend_added(
     log: &Log,
 ) -> Result<ExitCode, Failure> {
     let first = Some(process.pid());
-    let watch = Watch { program: &mut process, signals, screen, first, log };
+    let watch = Watch { program: &mut process, signals, notify: None, screen, first, log };
     watch.until_end().map(exit_code)
 }
 
@@ -225,12 +229,15 @@ struct Screen<'a> {
 enum Event {
     Signal,
     Ended,
+    Notify,
     Terminal(End),
 }
 
 struct Watch<'a, 'b> {
     program: &'a mut dyn Program,
     signals: &'a SignalFd,
+    /// While a manager waits until the container is ready.
+    notify: Option<Notify>,
     screen: Option<Screen<'b>>,
     /// Its pid.
     first: Option<i32>,
@@ -248,6 +255,7 @@ impl Watch<'_, '_> {
             for event in self.wait(ended)? {
                 match event {
                     Event::Ended => ended = true,
+                    Event::Notify => self.take_notice(),
                     Event::Terminal(end) => {
                         if let Some(screen) = &mut self.screen {
                             screen.relay.on_event(end);
@@ -276,6 +284,10 @@ impl Watch<'_, '_> {
             events.push(Event::Ended);
             fds.push(PollFd::new(pidfd, PollFlags::POLLIN));
         }
+        if let Some(notify) = self.notify.as_ref().filter(|_| !ended) {
+            events.push(Event::Notify);
+            fds.push(PollFd::new(notify.as_fd(), PollFlags::POLLIN));
+        }
         if let Some(screen) = &self.screen {
             for (end, fd) in screen.relay.interests(!hung_up && !ended) {
                 // What is typed after the end has nobody to read it.
@@ -298,6 +310,14 @@ impl Watch<'_, '_> {
         }
         let ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
         Ok(events.iter().zip(ready).filter(|(_, ready)| *ready).map(|(event, _)| *event).collect())
+    }
+
+    /// The process to watch is this one, as with runc: it ends as the program ends.
+    fn take_notice(&mut self) {
+        let ready = self.notify.as_ref().and_then(Notify::ready);
+        if let Some((notify, ready)) = ready.and_then(|ready| Some((self.notify.take()?, ready))) {
+            notify.pass_on(&ready, std::process::id(), self.log);
+        }
     }
 
     fn next_signal(&self) -> Result<Option<siginfo>, Failure> {

@@ -11,6 +11,7 @@ mod failure;
 mod foreground;
 mod log;
 mod man;
+mod notify;
 mod signal;
 mod table;
 mod terminal;

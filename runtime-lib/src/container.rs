@@ -3,6 +3,7 @@
 mod control;
 mod events;
 mod exec;
+mod notify;
 
 pub use events::{Event, Events};
 pub use exec::{ExecBuilder, ExecProcess};
@@ -20,6 +21,7 @@ use crate::sys::{self, pidfd};
 use crate::{Bundle, ContainerId, Plan, State, Status};
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 /// A container that exists: created, running or stopped.
@@ -40,8 +42,14 @@ pub struct Container {
     entry: Entry,
     pid: Option<i32>,
     pidfd: Option<OwnedFd>,
-    /// What was recorded, where this process made the container itself.
+    /// What was recorded when this handle was made.
     record: Option<Record>,
+    /// The record and the first process are final: nothing but limits changes any more.
+    committed: bool,
+    /// This handle made the container: its first process is a child of this process.
+    made_here: bool,
+    /// The bound socket for `sd_notify(3)`, if the program was started with one.
+    notify_socket: Option<UnixDatagram>,
     /// The first process was waited for.
     reaped: bool,
 }
@@ -64,6 +72,7 @@ pub struct ContainerBuilder {
     root: PathBuf,
     bundle: BundleSource,
     choices: Choices,
+    notify: bool,
     stdio: [Option<OwnedFd>; 3],
     console_socket: Option<OwnedFd>,
     host: Option<Host>,
@@ -202,7 +211,7 @@ impl ContainerBuilder {
                 ..if absolute { Host::probe_for_absolute_path()? } else { Host::probe()? }
             },
         };
-        plan::lower(bundle, &self.id, &host, &self.choices)
+        plan::lower(bundle, &self.id, &host, &self.choices())
     }
 
     /// Creates the container: everything of the configuration but the program itself is in effect afterwards.
@@ -228,6 +237,7 @@ impl ContainerBuilder {
         let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
         let mut undo = Undo::default();
         undo.push(|| drop(entry.remove()));
+        let notify_socket = self.make_notify_socket(&entry, starter)?;
         let (record, made) = acquire(&mut plan, &entry, &bundle)?;
         let undo_made = made.clone();
         undo.push(move || drop(undo_made.undo()));
@@ -238,7 +248,16 @@ impl ContainerBuilder {
         let child = self.launch(&plan, &entry, &made, record.resctrl.as_ref(), starter)?;
         undo.defuse();
         let (pid, pidfd) = (Some(child.pid), Some(child.pidfd));
-        Ok(Container { entry, pid, pidfd, record: Some(record), reaped: false })
+        Ok(Container {
+            entry,
+            pid,
+            pidfd,
+            record: Some(record),
+            committed: true,
+            made_here: true,
+            notify_socket,
+            reaped: false,
+        })
     }
 
     fn launch(
@@ -383,6 +402,7 @@ impl Container {
             root: crate::default_state_root(),
             bundle: BundleSource::Directory(PathBuf::from(".")),
             choices: Choices::default(),
+            notify: false,
             stdio: [None, None, None],
             console_socket: None,
             host: None,
@@ -395,10 +415,19 @@ impl Container {
     /// [`ErrorKind::NotFound`] when the state directory has none of that id.
     pub fn load(root: impl AsRef<Path>, id: &str) -> Result<Container> {
         let entry = Entry::find(root.as_ref(), &ContainerId::new(id)?)?;
-        let record = entry.record()?;
-        let now = entry.now(record.as_ref(), None)?;
+        let (record, now) = entry.look()?;
         let pid = (now.pid != 0).then_some(now.pid);
-        Ok(Container { entry, pid, pidfd: now.pidfd, record: None, reaped: false })
+        let committed = now.committed;
+        Ok(Container {
+            entry,
+            pid,
+            pidfd: now.pidfd,
+            record,
+            committed,
+            made_here: false,
+            notify_socket: None,
+            reaped: false,
+        })
     }
 
     /// The states of all containers below `root`, by id. A record that cannot be read is left out and returned in the
@@ -511,8 +540,7 @@ impl Container {
             Force::Yes => self.lock_by_force()?,
         };
         self.must_be_current()?;
-        let made_here = self.record.is_some();
-        let record = match self.record.take() {
+        let record = match self.record.take().filter(|_| self.made_here) {
             Some(record) => Some(record),
             None => self.entry.record()?,
         };
@@ -523,7 +551,7 @@ impl Container {
         };
         if !self.reaped {
             self.end_first(&record, force, &lock)?;
-            if let (true, Some(pidfd)) = (made_here, &self.pidfd) {
+            if let (true, Some(pidfd)) = (self.made_here, &self.pidfd) {
                 // Our child, which nobody can wait for once this handle is gone. It has ended, so this does not block.
                 let _ = pidfd::wait(pidfd);
             }

@@ -1,8 +1,7 @@
 //! The sample documents and the JSON schemas of the runtime specification (its `schema/` directory, version 1.3):
 //! documents are accepted or refused as their folder says, and words of the schemas are known.
 //!
-//! Left out, because no Linux container comes of them: `config/good/freebsd-*.json`, `config/bad/freebsd-*.json` and
-//! `config/good/zos-*.json` (their sections are ignored, as runc ignores them, so that a bad one is not noticed).
+//! Of other platforms' configurations the sections are ignored, as runc ignores them, so that what is bad in one is not noticed.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
@@ -44,6 +43,38 @@ fn good_configurations_are_accepted_but_for_what_no_container_can_be_made_of() {
         }
         spec::parse(&serde_json::to_vec(&config).unwrap()).unwrap();
     }
+}
+
+#[test]
+fn configurations_of_other_platforms_are_judged_by_what_is_common() {
+    // Neither has namespaces, so that there is nothing to name or to mount in.
+    const NO_UTS: &str = "hostname: unable to set hostname without a private UTS namespace";
+    const NO_MOUNT: &str = "mounts: unable to mount without a private mount namespace";
+    for (name, expected) in [
+        ("good/freebsd-minimal.json", &[NO_PROCESS][..]),
+        ("good/freebsd-example.json", &[NO_UTS, NO_MOUNT]),
+        ("good/zos-minimal.json", &[NO_PROCESS]),
+        ("good/zos-example.json", &[NO_UTS, NO_MOUNT]),
+        ("bad/freebsd-vnet-disable.json", &[NO_PROCESS]),
+    ] {
+        assert_eq!(faults(&sample(&format!("config/{name}"))), expected, "{name}");
+    }
+}
+
+/// Each sample is in a test of this file.
+#[test]
+fn no_sample_is_left_out() {
+    let own = include_str!("spec_samples.rs");
+    let mut count = 0;
+    for folder in ["config/good", "config/bad", "features/good", "features/bad", "state/good", "state/bad"] {
+        let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/spec-samples").join(folder);
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(own.contains(&format!("{name}\"")), "{folder}/{name}");
+            count += 1;
+        }
+    }
+    assert_eq!(count, 19);
 }
 
 #[test]

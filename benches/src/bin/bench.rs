@@ -11,7 +11,7 @@ use corten_benches::bundle::Bundles;
 use corten_benches::lifecycle::{Waiting, system_calls, waiting};
 use corten_benches::process::peak_rss;
 use corten_benches::program::Program;
-use corten_benches::rounds::{Times, interleave, ratio};
+use corten_benches::rounds::{Times, interleave, interleave_exec, ratio};
 use corten_benches::summary::Summary;
 use corten_benches::target::{Limit, Target, Verdict};
 use corten_benches::view::View;
@@ -33,6 +33,8 @@ struct Options {
 struct Measured {
     name: &'static str,
     times: Times,
+    /// Of `exec` in a container that runs.
+    exec: Times,
     /// In KiB.
     peak: Result<f64>,
     waiting: Option<Result<Waiting>>,
@@ -134,12 +136,17 @@ fn measure(view: View, bundles: &Bundles, release: &Path, directory: &Path, roun
         View::Legacy => vec![corten, Program::runtime("crun", "crun", bundles, directory)],
     };
     let times = interleave(&programs, rounds);
-    let measured = programs.iter().zip(times).map(|(program, times)| {
+    let exec = match bundle::waiting(directory, bundles) {
+        Ok(bundle) => interleave_exec(&programs, &bundle, rounds),
+        Err(message) => programs.iter().map(|_| Err(message.clone())).collect(),
+    };
+    let measured = programs.iter().zip(times.into_iter().zip(exec)).map(|(program, (times, exec))| {
         let runs = times.is_ok();
         let skipped = || "does not run".to_owned();
         Measured {
             name: program.name,
             times,
+            exec,
             peak: if runs { peak(program) } else { Err(skipped()) },
             waiting: (runs && program.is_runtime()).then(|| median_waiting(program, directory)),
             calls: (runs && program.is_runtime()).then(|| system_calls(program, directory)),
@@ -165,9 +172,10 @@ fn median_waiting(program: &Program, directory: &Path) -> Result<Waiting> {
 }
 
 /// The promises of the project, from the reports of the views and the size of corten in bytes.
-fn targets(reports: &[Report], size: Option<f64>) -> [Target; 6] {
+fn targets(reports: &[Report], size: Option<f64>) -> [Target; 8] {
     let get = |view, name| reports.iter().find(|report| report.view == view).and_then(|report| report.program(name));
     let compare = |view, other| Some(ratio(&get(view, "corten")?.times, &get(view, other)?.times)?.median);
+    let compare_exec = |view, other| Some(ratio(&get(view, "corten")?.exec, &get(view, other)?.exec)?.median);
     let waiting = |read: fn(&Waiting) -> u64| {
         let views = [View::Unified, View::Legacy].into_iter();
         let seen = views.filter_map(|view| get(view, "corten")?.waiting.as_ref()?.as_ref().ok().map(read));
@@ -177,6 +185,12 @@ fn targets(reports: &[Report], size: Option<f64>) -> [Target; 6] {
     [
         Target { what: "run: corten / floor", limit: Limit::AtMost(1.5), measured: compare(View::Unified, "floor") },
         Target { what: "run: corten / crun", limit: Limit::AtMost(0.6), measured: compare(View::Legacy, "crun") },
+        Target { what: "exec: corten / crun", limit: Limit::AtMost(0.6), measured: compare_exec(View::Legacy, "crun") },
+        Target {
+            what: "exec: corten / runc",
+            limit: Limit::Below(Some(1.0)),
+            measured: compare_exec(View::Unified, "runc"),
+        },
         Target { what: "RSS of the waiting init, KiB", limit: Limit::AtMost(300.0), measured: waiting(|w| w.rss_kib) },
         Target {
             what: "size of the init, KiB",
@@ -202,10 +216,26 @@ impl Report {
     }
 
     /// The ratios of corten to each of the others.
-    fn ratios(&self) -> impl Iterator<Item = (&'static str, Summary)> {
+    fn ratios(&self, of: fn(&Measured) -> &Times) -> impl Iterator<Item = (&'static str, Summary)> {
         let corten = self.program("corten");
         let others = self.programs.iter().filter(|other| other.name != "corten");
-        others.filter_map(move |other| Some((other.name, ratio(&corten?.times, &other.times)?)))
+        others.filter_map(move |other| Some((other.name, ratio(of(corten?), of(other))?)))
+    }
+
+    fn print_exec(&self) {
+        println!("  {:<8}{:>9}{:>9}{:>9} ms", "exec", "min", "median", "p90");
+        for measured in self.programs.iter().filter(|measured| measured.name != "floor") {
+            match &measured.exec {
+                Ok(times) => {
+                    let Some(Summary { min, median, p90 }) = Summary::of(times.clone()) else { continue };
+                    println!("  {:<8}{min:>9.2}{median:>9.2}{p90:>9.2}", measured.name);
+                }
+                Err(message) => println!("  {:<8}{message}", measured.name),
+            }
+        }
+        for (other, Summary { min, median, p90 }) in self.ratios(|measured| &measured.exec) {
+            println!("  corten / {other}: median {median:.2}, min {min:.2}, p90 {p90:.2}");
+        }
     }
 
     fn print(&self) {
@@ -233,15 +263,22 @@ impl Report {
                 println!("          {message}");
             }
         }
-        for (other, Summary { min, median, p90 }) in self.ratios() {
+        for (other, Summary { min, median, p90 }) in self.ratios(|measured| &measured.times) {
             println!("  corten / {other}: median {median:.2}, min {min:.2}, p90 {p90:.2}");
         }
+        self.print_exec();
     }
 
     fn json(&self) -> Value {
         let programs = self.programs.iter().map(|measured| (measured.name.to_owned(), measured.json()));
-        let ratios = self.ratios().map(|(other, ratio)| (format!("corten/{other}"), ratio.json()));
-        json!({ "programs": Value::Object(programs.collect()), "ratios": Value::Object(ratios.collect()) })
+        let named = |(other, ratio): (&str, Summary)| (format!("corten/{other}"), ratio.json());
+        let ratios = self.ratios(|measured| &measured.times).map(named);
+        let exec = self.ratios(|measured| &measured.exec).map(named);
+        json!({
+            "programs": Value::Object(programs.collect()),
+            "ratios": Value::Object(ratios.collect()),
+            "exec_ratios": Value::Object(exec.collect()),
+        })
     }
 }
 
@@ -260,6 +297,7 @@ impl Measured {
             "error": self.times.as_ref().err(),
             "incomplete": self.failures(),
             "run_ms": summary.map(|summary| summary.json()),
+            "exec_ms": self.exec.as_ref().ok().and_then(|times| Summary::of(times.clone())).map(|summary| summary.json()),
             "peak_rss_kib": self.peak.as_ref().ok(),
             "waiting_rss_kib": waiting.map(|waiting| waiting.rss_kib),
             "waiting_executable_bytes": waiting.map(|waiting| waiting.executable),

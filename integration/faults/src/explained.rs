@@ -13,7 +13,7 @@ pub(crate) fn names(message: &str, errno: i32) -> bool {
 }
 
 /// Errors that are no failure but a false statement about the machine: that a container, its record, its process or its cgroup is not
-/// there, that the image has no such path, or that a lock cannot be given back. Who believes the kernel has to act on them.
+/// there, or that a lock cannot be given back. Who believes the kernel has to act on them.
 pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
     if step.text.starts_with("flock ") && step.text.contains(",8,") {
         return true; // LOCK_UN
@@ -22,9 +22,7 @@ pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
     let absent = path.ends_with("/state/container")
         || [".json", "start.fifo"].iter().any(|end| path.ends_with(end))
         || (path.starts_with("/proc/") && path.ends_with("/stat"))
-        || path.starts_with("/sys/fs/cgroup")
-        // A path that is to be masked or made read-only may be missing; it is walked to from the mount that it is in.
-        || (step.text.starts_with("openat2 ") && (!path.starts_with('/') || ["/proc/", "/sys/"].iter().any(|start| path.starts_with(start))));
+        || path.starts_with("/sys/fs/cgroup");
     errno == libc::ENOENT && absent
 }
 

@@ -432,6 +432,9 @@ impl Worker {
             Some(0) => match operation.verify(self, &self.spoken()) {
                 // Once it may go on, an init that is killed is a program that was killed.
                 Err(_) if fault == Fault::KillCaller && operation.runs_program() => return Ok(()),
+                Err(_) if fault == Fault::KillCaller && operation == Operation::Create => {
+                    return self.status_is("stopped");
+                }
                 verified => return verified,
             },
             Some(KILLED) if fault == Fault::KillCaller && operation.waits_for_program() => return Ok(()),

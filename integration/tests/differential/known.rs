@@ -9,6 +9,8 @@ const MQUEUE: &str = "corten makes all namespaces in one call, before ids are ma
 const REPLACED: &str =
     "a default device stays allowed when another node is put in its place; runc takes its rule away with the node";
 
+const NEWER: &str = "runc 1.1 is older than the element and ignores it";
+
 /// Places of the inside view (`*` stands for any part), a text that the configuration must have, and the reason.
 pub(crate) const PLACES: &[(&str, &str, &str)] = &[
     ("descriptors.*", "", "runc puts a pipe between its own streams and those of a container in the foreground"),
@@ -34,6 +36,14 @@ pub(crate) const PLACES: &[(&str, &str, &str)] = &[
         "on a directory of the image runc 1.1 gives a tmpfs that directory's mode, whatever its own option says",
     ),
     ("files./sys/fs/cgroup/devices/devices.list", "\"/dev/full\"", REPLACED),
+    ("kernel.scheduler.*", "\"scheduler\"", NEWER),
+    ("process.nice", "\"scheduler\"", NEWER),
+    ("process.policy", "\"scheduler\"", NEWER),
+    ("process.real_time_priority", "\"scheduler\"", NEWER),
+    ("kernel.io_priority", "\"ioPriority\"", NEWER),
+    ("kernel.personality", "\"personality\"", NEWER),
+    ("kernel.memory_policy.*", "\"memoryPolicy\"", NEWER),
+    ("kernel.names.domain", "\"domainname\"", NEWER),
     (
         "mounts.*(no. 2).options",
         "\"readonlyPaths\":[\"/\"",
@@ -43,6 +53,11 @@ pub(crate) const PLACES: &[(&str, &str, &str)] = &[
         "mounts.*.options",
         "\"source\":\"none\",\"type\":\"cgroup\"",
         "corten binds a hierarchy with nosuid, nodev and noexec, asked or not",
+    ),
+    (
+        "mounts.*.source",
+        "\"source\":\"none\",\"type\":\"cgroup\"",
+        "corten calls the source of a cgroup mount cgroup, whatever the configuration calls it",
     ),
 ];
 

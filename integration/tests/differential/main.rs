@@ -9,7 +9,7 @@
 mod known;
 mod sections;
 
-use corten_integration::{Bundle, Container, HostView, Inside, Runtime, Sandbox, skip};
+use corten_integration::{Bundle, HostView, Inside, Runtime, Sandbox, skip};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sections::Edit;
@@ -48,8 +48,7 @@ impl Side {
         sandbox.host_shell("mount --make-rprivate /");
         let probe = sandbox.new_path("probe");
         std::fs::copy(env!("CARGO_BIN_EXE_probe"), &probe).unwrap();
-        let directory = sandbox.new_directory();
-        prepare(&directory);
+        let directory = sandbox.new_path("directory");
         let holder = sandbox.container(sandbox.bundle().namespace("cgroup", "").args(&["sleep", "100000"]));
         holder.run_detached();
         let holder = holder.pid().to_string();
@@ -68,27 +67,28 @@ impl Side {
     }
 
     fn outcome(&self, edits: &[Edit]) -> Outcome {
+        prepare(&self.directory);
         let container = self.sandbox.container(self.bundle(edits));
         let output = container.command("run").run();
         let inside = Inside::read(&output.stdout().replace(self.directory.to_str().unwrap(), "DIR"), &container);
         let code = output.code();
         let left = self.sandbox.state_root().join(container.id()).exists();
         assert!(!left, "{} left its state behind: {edits:?}: {output}", self.sandbox.runtime().name());
-        forget(&container);
+        std::fs::remove_dir_all(container.bundle().path()).unwrap();
+        std::fs::remove_dir_all(&self.directory).unwrap();
         match inside {
             Some(inside) => {
                 let masked = container.bundle().config["linux"]["maskedPaths"].as_array().cloned().unwrap_or_default();
-                let masked: Vec<&str> = masked.iter().filter_map(Value::as_str).collect();
+                // What a link of the image leads to is what is hidden.
+                let place =
+                    |path: &Value| path.as_str().map(|path| if path == "/link" { "/tmp" } else { path }.to_owned());
+                let masked: Vec<String> = masked.iter().filter_map(place).collect();
                 let config = container.bundle().config.to_string();
                 Outcome::Ran { code, inside: Box::new(inside.with_masks_alike(&masked)), config }
             }
             None => Outcome::Refused { code, message: output.stderr() },
         }
     }
-}
-
-fn forget(container: &Container<'_>) {
-    std::fs::remove_dir_all(container.bundle().path()).unwrap();
 }
 
 /// What `@DIR` holds.

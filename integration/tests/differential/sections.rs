@@ -34,7 +34,7 @@ fn edit(wild: bool) -> Edits {
     prop_oneof![
         4 => process(wild), 3 => capabilities(wild), 2 => rlimits(wild), 6 => mounts(wild), 2 => paths(wild),
         2 => namespaces(wild), 1 => user_namespaces(wild), 2 => devices(wild), 2 => device_rules(wild), 2 => resources(wild),
-        2 => sysctl(wild), 2 => seccomp(wild), 1 => hooks(wild), 2 => the_rest(wild),
+        2 => sysctl(wild), 2 => seccomp(wild), 1 => hooks(wild), 1 => newer(), 2 => the_rest(wild),
     ]
     .boxed()
 }
@@ -460,6 +460,37 @@ fn hooks(wild: bool) -> Edits {
     (select(kinds), select(of(wild, &list(good), &list(bad))))
         .prop_map(|(kind, hook)| Edit::Add(format!("/hooks/{kind}"), hook))
         .boxed()
+}
+
+/// Elements that are newer than runc 1.1, which ignores them: nothing else may change for them.
+fn newer() -> Edits {
+    let none = json!([]);
+    prop_oneof![
+        set(
+            "/process/scheduler",
+            false,
+            json!([{"policy": "SCHED_BATCH", "nice": 3}, {"policy": "SCHED_OTHER"}, {"policy": "SCHED_IDLE"}, {"policy": "SCHED_RR", "priority": 1}]),
+            none.clone()
+        ),
+        set(
+            "/process/ioPriority",
+            false,
+            json!([{"class": "IOPRIO_CLASS_BE", "priority": 7}, {"class": "IOPRIO_CLASS_IDLE"}]),
+            none.clone()
+        ),
+        set("/linux/personality", false, json!([{"domain": "LINUX32"}, {"domain": "LINUX"}]), none.clone()),
+        set(
+            "/linux/memoryPolicy",
+            false,
+            json!([{"mode": "MPOL_BIND", "nodes": "0"}, {"mode": "MPOL_DEFAULT"}, {"mode": "MPOL_LOCAL"}]),
+            none.clone()
+        ),
+        set("/domainname", false, json!(["domain", ""]), none.clone()),
+        set("/linux/netDevices", false, json!([{}]), none.clone()),
+        set("/linux/resources/cpu", false, json!([{"shares": 512, "burst": 0}, {"idle": 0}]), none.clone()),
+        set("/process/execCPUAffinity", false, json!([{"initial": "0", "final": "0-1"}]), none),
+    ]
+    .boxed()
 }
 
 fn the_rest(wild: bool) -> Edits {

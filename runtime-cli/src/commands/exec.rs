@@ -30,7 +30,11 @@ pub(super) const VERB: Verb = Verb {
             .arg(repeated("env", "NAME=VALUE", "set an environment variable").short('e'))
             .arg(switch("tty", "allocate a terminal").short('t'))
             .arg(option("user", "UID[:GID]", "user and group, as numbers").short('u'))
-            .arg(repeated("additional-gids", "GID", "add a supplementary group").short('g'))
+            .arg(
+                repeated("additional-gids", "GID", "add a supplementary group")
+                    .short('g')
+                    .value_parser(clap::value_parser!(i64)),
+            )
             .arg(option("process", "FILE", "run the process that FILE describes in JSON").short('p'))
             .arg(switch("detach", "return when the program has been started").short('d'))
             .arg(option("pid-file", "FILE", "write the program's pid to FILE"))
@@ -125,8 +129,8 @@ fn adjusted<'a>(mut builder: ExecBuilder<'a>, context: &Context<'_>) -> Result<E
         }
         builder = builder.uid(id("uid", uid)?);
     }
-    for gid in texts(matches, "additional-gids")? {
-        builder = builder.additional_gid(id("additional gid", &gid)?);
+    for gid in matches.get_many::<i64>("additional-gids").into_iter().flatten() {
+        builder = builder.additional_gid(id_number("additional gid", *gid)?);
     }
     if matches.get_flag("no-new-privs") {
         builder = builder.no_new_privileges(true);
@@ -160,7 +164,11 @@ fn utf8<'a>(matches: &'a ArgMatches, name: &str) -> Result<Option<&'a str>, Fail
 fn id(what: &str, text: &str) -> Result<u32, Failure> {
     let number: i64 =
         text.parse().map_err(|_| Failure::new(format!("parsing {text} as int for {what} failed: invalid syntax")))?;
-    let range = || Failure::new(format!("{what} {text}: uids and gids must be in range 0-2147483647"));
+    id_number(what, number)
+}
+
+fn id_number(what: &str, number: i64) -> Result<u32, Failure> {
+    let range = || Failure::new(format!("{what} {number}: uids and gids must be in range 0-2147483647"));
     u32::try_from(number).ok().filter(|id| i32::try_from(*id).is_ok()).ok_or_else(range)
 }
 

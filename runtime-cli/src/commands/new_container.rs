@@ -4,7 +4,9 @@ use super::Context;
 use crate::announcement::{Announcement, check_pid_file};
 use crate::args::{option, switch, text};
 use crate::failure::Failure;
+use crate::notify;
 use clap::{ArgMatches, Command};
+use libcorten::spec::Namespace;
 use libcorten::{Bundle, ContainerBuilder};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
@@ -76,6 +78,8 @@ impl<'a> NewContainer<'a> {
     /// The library's builder, with all the options.
     pub(super) fn builder(self) -> Result<ContainerBuilder, Failure> {
         let Context { matches, .. } = self.context;
+        // Its mount is the container's own or none.
+        let notify = notify::is_wanted() && self.bundle.spec().namespaces.mount != Namespace::Host;
         let mut builder = self
             .context
             .builder(self.context.id())?
@@ -83,7 +87,7 @@ impl<'a> NewContainer<'a> {
             .no_new_keyring(matches.get_flag("no-new-keyring"))
             .loaded_bundle(self.bundle);
         let (activated, asked) = preserved(matches)?;
-        builder = builder.listen_fds(activated).preserve_fds(asked);
+        builder = builder.listen_fds(activated).preserve_fds(asked).notify_socket(notify);
         if let Some(path) = self.console_socket {
             builder = builder.console_socket(connect("console", path)?.into());
         }

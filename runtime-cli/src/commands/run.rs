@@ -5,6 +5,7 @@ use super::{Context, Verb};
 use crate::args::switch;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
+use crate::notify::Notify;
 use std::process::ExitCode;
 
 pub(super) const VERB: Verb = Verb {
@@ -27,7 +28,12 @@ fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     new.check_console(detach)?;
     let announcement = new.announcement()?;
     if detach {
-        announcement.make(new.builder()?.run()?)?;
+        let mut container = new.builder()?.run()?;
+        let notify = Notify::listen(&mut container)?;
+        let container = announcement.make(container)?;
+        if let Some(notify) = notify {
+            notify.wait(&container, context.log)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let foreground = Foreground {

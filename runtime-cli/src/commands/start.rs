@@ -2,6 +2,7 @@
 
 use super::{Context, Verb};
 use crate::failure::Failure;
+use crate::notify::Notify;
 use std::process::ExitCode;
 
 pub(super) const VERB: Verb = Verb {
@@ -14,6 +15,11 @@ pub(super) const VERB: Verb = Verb {
 };
 
 fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
-    context.container()?.start()?;
+    let mut container = context.container()?;
+    let notify = Notify::listen(&mut container)?;
+    container.start()?;
+    if let Some(notify) = notify {
+        notify.wait(&container, context.log)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

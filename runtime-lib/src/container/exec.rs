@@ -7,7 +7,7 @@ use crate::launch::{self, Io, Target};
 use crate::plan::exec::Existing;
 use crate::plan::{self, Choices, Plan};
 use crate::spec::{self, CapSet, ConsoleSize, Namespace, Process, ValidSpec};
-use crate::store::{Record, Status};
+use crate::store::{Entry, Now, Record, Status};
 use crate::sys::clone::Child;
 use crate::sys::pidfd;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -200,27 +200,26 @@ impl<'a> ExecBuilder<'a> {
     }
 
     fn start(self) -> Result<ExecProcess> {
-        let entry = &self.container.entry;
-        let record = entry.record()?;
-        let now = entry.now(record.as_ref(), None)?;
-        let refuse = |text: &str| Err(Error::new(ErrorKind::WrongStatus, text));
-        let (record, first) = match (record, now.pidfd, now.status) {
-            (_, _, Status::Creating) => return refuse("cannot exec in a container that is being created"),
-            (_, _, Status::Paused) if !self.ignore_paused => {
+        let container = self.container;
+        let looked;
+        let (record, pid, first) = match (&container.record, container.pid, &container.pidfd) {
+            (Some(record), Some(pid), Some(first)) if container.committed => (record, pid, first),
+            _ => {
+                looked = container.entry.look()?;
+                enterable(&container.entry, &looked)?
+            }
+        };
+        let frozen = match container.entry.status_of_living(record)? {
+            _ if pidfd::ends_within(first, 0) => return refuse("cannot exec in a stopped container"),
+            Status::Paused if !self.ignore_paused => {
                 return refuse("cannot exec in a paused container (use --ignore-paused to override)");
             }
-            (Some(record), Some(first), _) => (record, first),
-            _ => return refuse("cannot exec in a stopped container"),
+            status => status == Status::Paused,
         };
-        if entry.init()?.is_none() {
-            // Its root may not be in place: the program would be among the host's files.
-            return refuse("cannot exec in a container whose start was cut off");
-        }
-        let frozen = now.status == Status::Paused;
-        let child = self.enter(&record, now.pid, first.as_fd(), frozen).map_err(|error| {
+        let child = self.enter(record, pid, first.as_fd(), frozen).map_err(|error| {
             // What failed by itself is the better answer; what the end of the container caused is not.
             let caused = matches!(error.kind(), ErrorKind::Os | ErrorKind::Internal);
-            if caused && pidfd::ends_within(&first, 0) {
+            if caused && pidfd::ends_within(first, 0) {
                 return error.context("cannot exec in a stopped container").with_kind(ErrorKind::WrongStatus);
             }
             error
@@ -237,7 +236,7 @@ impl<'a> ExecBuilder<'a> {
             Some(sub) => record.cgroup.below(sub)?,
             None => record.cgroup.clone(),
         };
-        if let (Some(_), Some(missing)) = (&self.cgroup, cgroup.first_missing()) {
+        if let Some(missing) = self.cgroup.as_ref().and_then(|_| cgroup.first_missing()) {
             let text = format!("cgroup {} does not exist", missing.display());
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
@@ -315,6 +314,23 @@ impl<'a> ExecBuilder<'a> {
         process.env = without_repetitions(std::mem::take(&mut process.env));
         process.check()?;
         Ok(process)
+    }
+}
+
+fn refuse<T>(text: &str) -> Result<T> {
+    Err(Error::new(ErrorKind::WrongStatus, text))
+}
+
+/// The record and the first process of a container that was found so, if its root is in place.
+fn enterable<'a>(entry: &Entry, (record, now): &'a (Option<Record>, Now)) -> Result<(&'a Record, i32, &'a OwnedFd)> {
+    match (record, &now.pidfd, now.status) {
+        (_, _, Status::Creating) => refuse("cannot exec in a container that is being created"),
+        // Without it, the program could be among the host's files.
+        (Some(_), Some(first), _) if !now.committed && !entry.commit_left_behind(now.pid, first)? => {
+            refuse("cannot exec in a container whose start was cut off")
+        }
+        (Some(record), Some(first), _) => Ok((record, now.pid, first)),
+        _ => refuse("cannot exec in a stopped container"),
     }
 }
 

@@ -539,10 +539,22 @@ fn fork_report(session: &mut Session<'_>) -> Result<Report> {
             Some(report) if report.phase == Phase::Fork && report.errno == 0 => return Ok(report),
             // The init's own failure: there is no child then.
             Some(report) if report.errno != 0 && is_before_fork(report.phase) => return Err(session.failure(&report)),
-            Some(report) => session.early.push_back(report),
+            Some(report) => {
+                session.early.push_back(report);
+                must_still_speak(session)?;
+            }
             None => return Err(session.silence()),
         }
     }
+}
+
+/// The init's child has spoken first. Somebody may have killed the init before it could tell of its child, which holds the
+/// socket open and waits for us, as we would for the init.
+fn must_still_speak(session: &mut Session<'_>) -> Result<()> {
+    let Some(first) = &session.child else { return Ok(()) };
+    let failed = |errno| Error::os("listen to the init", errno);
+    let spoken = socket::readable_unless_ended(&session.link, &first.pidfd).map_err(failed)?;
+    if spoken { Ok(()) } else { Err(session.silence()) }
 }
 
 /// The init forked into the namespaces: its child takes its place, which is our child as well.

@@ -19,8 +19,11 @@ fn place(location: impl Into<String>, operation: impl Into<String>) -> Place {
 
 /// The error that `report` stands for.
 pub(super) fn render(report: &Report, plan: &Plan) -> Error {
-    if report.phase == Phase::Lookup {
-        return lookup_error(report, &plan.process.args);
+    match report.phase {
+        Phase::Lookup => return lookup_error(report, &plan.process.args),
+        // In the same words as to a start by another process.
+        Phase::Exec => return exec_error(report.errno, &plan.process.args),
+        _ => {}
     }
     let index = report.index as usize;
     let place = describe(report, index, plan);

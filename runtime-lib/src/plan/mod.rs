@@ -28,6 +28,9 @@ use crate::{Bundle, ContainerId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// The name of the socket for `sd_notify(3)` in its directory.
+pub(crate) const NOTIFY_SOCKET: &str = "notify.sock";
+
 /// The choices of one `create` that are not in the bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Choices {
@@ -44,6 +47,9 @@ pub struct Choices {
     pub preserve_fds: u32,
     /// How many sockets of socket activation are passed on.
     pub listen_fds: u32,
+    /// The directory of the host in which the socket for `sd_notify(3)` is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify_directory: Option<String>,
 }
 
 /// What `create` will do, section by section. Prints as text (`Display`) and serialises.
@@ -135,7 +141,8 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
     };
     let namespaces = namespaces::lower(spec, host);
     namespaces::check_groups(namespaces.set_groups, &spec.process)?;
-    let (mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
+    let (mut mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
+    mounts.extend(choices.notify_directory.clone().map(|source| mounts::notify(spec, source)));
     let propagation = spec.rootfs_propagation;
     let resctrl = spec.intel_rdt.as_ref().map(|rdt| resctrl::lower(rdt, host.resctrl.as_ref(), id)).transpose()?;
     Ok(Plan {
@@ -198,6 +205,10 @@ fn process(spec: &ValidSpec, choices: &Choices) -> Process {
     if choices.listen_fds > 0 {
         // The program cannot know its pid outside, so inside it is taken to be the first one, as runc has it.
         process.env.extend([format!("LISTEN_FDS={}", choices.listen_fds), "LISTEN_PID=1".to_owned()]);
+    }
+    if choices.notify_directory.is_some() {
+        process.env.retain(|variable| !variable.starts_with("NOTIFY_SOCKET="));
+        process.env.push(format!("NOTIFY_SOCKET={}/{}", mounts::NOTIFY, NOTIFY_SOCKET));
     }
     process
 }

@@ -188,6 +188,17 @@ pub(super) fn lower(
     Ok((steps, readonly_dev))
 }
 
+/// Where the directory of the socket for `sd_notify(3)` is in the container, as with runc.
+pub(super) const NOTIFY: &str = "/run/notify";
+
+/// Its mount, after those of the configuration. The program may connect to the socket, not replace it.
+pub(super) fn notify(spec: &ValidSpec, source: String) -> MountStep {
+    let set = libc::MS_NOSUID | libc::MS_NOEXEC | libc::MS_NODEV | libc::MS_RDONLY;
+    let (attrs, recursive_attrs) = (MountAttrs { set, clear: 0 }, MountAttrs::default());
+    let action = MountAction::Bind { source, recursive: false, attrs, recursive_attrs, propagation: Vec::new() };
+    MountStep { index: spec.mounts.len(), target: NOTIFY.to_owned(), action, id_map: None }
+}
+
 /// A bind changes as one; anything else, with its flags and options, as a file system.
 fn remount(mount: &Mount) -> MountStep {
     let action = match &mount.kind {

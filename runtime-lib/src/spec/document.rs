@@ -189,8 +189,10 @@ impl<'de> Deserialize<'de> for Capability {
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Capability, E> {
+                // The crate also takes `cap_chown` and `CHOWN`, which runc does not know: to grant more than it would is no help.
+                let is_exact = name.starts_with("CAP_") && !name.bytes().any(|byte| byte.is_ascii_lowercase());
                 let known = oci::Capability::deserialize(StrDeserializer::<E>::new(name));
-                Ok(Capability(known.map_err(|_| name.to_owned())))
+                Ok(Capability(known.ok().filter(|_| is_exact).ok_or_else(|| name.to_owned())))
             }
         }
         deserializer.deserialize_str(Name)

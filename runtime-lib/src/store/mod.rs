@@ -8,15 +8,17 @@
 //! A create that is killed between the claim and the record leaves an empty, unlocked directory: no effect came before
 //! the record, so the next create of that id takes the directory over.
 
+mod notify;
 mod record;
 mod state;
 
 pub(crate) use record::{InitProcess, Record};
+pub(crate) use state::Now;
 pub use state::{State, Status};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ContainerId;
-use crate::sys::lock;
+use crate::sys::{lock, pidfd};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -38,6 +40,9 @@ const FILES: [&str; 6] = [INIT, "init.json.tmp", START, REPORT, "record.json.tmp
 
 /// A state file is never this large.
 const FILE_LIMIT: u64 = 64 << 20;
+
+/// Most are smaller than this.
+const USUAL_SIZE: usize = 16 << 10;
 
 /// `/run/corten` for root, `$XDG_RUNTIME_DIR/corten` for others (`/run/user/UID/corten` without that variable: never a
 /// place that somebody else could make first, for a record tells what to run and whom to kill).
@@ -129,6 +134,7 @@ impl Entry {
         }
         if !made {
             entry.remove_files()?;
+            let _ = std::fs::remove_dir_all(entry.notify_directory());
         }
         Ok((entry, lock))
     }
@@ -235,7 +241,8 @@ impl Entry {
             Err(Errno::ENOENT) => return Ok(None),
             file => File::from(file.map_err(os("open", &path))?),
         };
-        let mut text = Vec::new();
+        // Room for most of them, so that it is one call that reads them.
+        let mut text = Vec::with_capacity(USUAL_SIZE);
         let read = file.take(FILE_LIMIT).read_to_end(&mut text);
         read.map_err(|error| Error::os(format!("read {}", path.display()), error))?;
         let corrupt = |error| Error::new(ErrorKind::CorruptState, format!("read {}", path.display())).because(error);
@@ -256,6 +263,24 @@ impl Entry {
     /// Records the first process: after it is ready, before it may go on.
     pub(crate) fn commit_init(&self) -> Result<()> {
         self.commit(INIT)
+    }
+
+    /// Records the first process of a `run` that was killed after it let the program go: what it had prepared counts from
+    /// here on. Only once the process `pid`, which is that of `pidfd`, has executed the program: its root is in place then.
+    /// An init that was not let go ends by itself, and there is nothing to record.
+    pub(crate) fn commit_left_behind(&self, pid: i32, pidfd: &OwnedFd) -> Result<bool> {
+        for _ in 0..100 {
+            let executed = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| !is_init(&path));
+            if pidfd::ends_within(pidfd, if executed { 0 } else { 10 }) {
+                return Ok(false);
+            }
+            if executed {
+                // Somebody who works on it may have done the same.
+                let _lock = self.lock()?;
+                return if self.has(INIT)? { Ok(true) } else { self.commit_init().map(|()| true) };
+            }
+        }
+        Ok(false)
     }
 
     /// What was chosen; none while it is being created, or when its create was killed right at the beginning.
@@ -351,11 +376,25 @@ impl Entry {
     /// Removes the directory; nothing of the container is left then.
     pub(crate) fn remove(&self) -> Result<()> {
         self.remove_files()?;
-        match unlinkat(nix::fcntl::AT_FDCWD, &self.path, UnlinkatFlags::RemoveDir) {
+        let remove = || unlinkat(nix::fcntl::AT_FDCWD, &self.path, UnlinkatFlags::RemoveDir);
+        let mut removed = remove();
+        if removed == Err(Errno::ENOTEMPTY) {
+            // Whatever is in it: in a user namespace the container may have had the right to write there.
+            let directory = self.notify_directory();
+            std::fs::remove_dir_all(&directory)
+                .map_err(|error| Error::os(format!("remove {}", directory.display()), error))?;
+            removed = remove();
+        }
+        match removed {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(os("remove", &self.path)(errno)),
         }
     }
+}
+
+/// Whether the link of `/proc/PID/exe` leads to the init's memfd.
+fn is_init(exe: &Path) -> bool {
+    exe.to_str().is_some_and(|exe| exe.starts_with("/memfd:corten-init"))
 }
 
 fn make_root(root: &Path) -> Result<()> {

@@ -124,7 +124,7 @@ struct Stat {
 /// The process `pid`; none when there is none.
 fn stat(pid: i32) -> Result<Option<Stat>> {
     let path = format!("/proc/{pid}/stat");
-    let stat = match std::fs::read(&path) {
+    let stat = match read_short(&path) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => return Ok(None),
         stat => stat.map_err(|error| Error::os(format!("read {path}"), error))?,
     };
@@ -139,8 +139,17 @@ fn stat(pid: i32) -> Result<Option<Stat>> {
 
 fn boot_id() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
-    let text = std::fs::read_to_string(path).map_err(|error| Error::os(format!("read {path}"), error))?;
-    Ok(text.trim_end().to_owned())
+    let text = read_short(path).map_err(|error| Error::os(format!("read {path}"), error))?;
+    Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
+}
+
+/// A file of /proc that the kernel hands out in one piece: nothing is asked about it before.
+fn read_short(path: &str) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut text = vec![0; 2048];
+    let length = std::fs::File::open(path)?.read(&mut text)?;
+    text.truncate(length);
+    Ok(text)
 }
 
 /// The time in UTC with nanoseconds, as `2026-01-02T03:04:05.000000006Z`.

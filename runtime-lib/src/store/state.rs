@@ -1,6 +1,6 @@
 //! A container's state as commands print it.
 
-use super::{Entry, Lock, Record};
+use super::{Entry, InitProcess, Lock, Record};
 use crate::error::{Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -64,35 +64,61 @@ pub(crate) struct Now {
     pub(crate) status: Status,
     pub(crate) pid: i32,
     pub(crate) pidfd: Option<std::os::fd::OwnedFd>,
+    /// The first process was recorded for good: its root is in place.
+    pub(crate) committed: bool,
+}
+
+impl Now {
+    fn without_process(status: Status) -> Now {
+        Now { status, pid: 0, pidfd: None, committed: false }
+    }
 }
 
 impl Entry {
     /// Asks the kernel for the container's status; `held` is the lock, if the caller holds it.
     pub(crate) fn now(&self, record: Option<&Record>, held: Option<&Lock>) -> Result<Now> {
-        let mut init = self.init()?;
+        self.now_of(self.init()?, record, held)
+    }
+
+    /// The record and the status together. The first process is read before the record: once there is one, nothing but the
+    /// limits in the record changes any more.
+    pub(crate) fn look(&self) -> Result<(Option<Record>, Now)> {
+        let init = self.init()?;
+        let record = self.record()?;
+        let now = self.now_of(init, record.as_ref(), None)?;
+        Ok((record, now))
+    }
+
+    fn now_of(&self, mut init: Option<InitProcess>, record: Option<&Record>, held: Option<&Lock>) -> Result<Now> {
+        let committed = init.is_some();
         if init.is_none() {
             // No first process yet: somebody is at work, or was killed at it.
             if held.is_none() && self.is_locked()? {
-                return Ok(Now { status: Status::Creating, pid: 0, pidfd: None });
+                return Ok(Now::without_process(Status::Creating));
             }
             // Who was at work may have finished since we looked. A `run` that was killed after it let the program go
             // leaves one that runs, prepared but not committed.
             init = self.early_init()?;
         }
         let (Some(init), Some(record)) = (init, record) else {
-            return Ok(Now { status: Status::Stopped, pid: 0, pidfd: None });
+            return Ok(Now::without_process(Status::Stopped));
         };
         let Some(pidfd) = init.open()? else {
-            return Ok(Now { status: Status::Stopped, pid: 0, pidfd: None });
+            return Ok(Now::without_process(Status::Stopped));
         };
-        let status = if self.open_start()?.is_some() {
-            Status::Created
+        let status = self.status_of_living(record)?;
+        Ok(Now { status, pid: init.pid, pidfd: Some(pidfd), committed })
+    }
+
+    /// The status of a container whose first process has not ended.
+    pub(crate) fn status_of_living(&self, record: &Record) -> Result<Status> {
+        if self.open_start()?.is_some() {
+            Ok(Status::Created)
         } else if record.cgroup.is_frozen()? {
-            Status::Paused
+            Ok(Status::Paused)
         } else {
-            Status::Running
-        };
-        Ok(Now { status, pid: init.pid, pidfd: Some(pidfd) })
+            Ok(Status::Running)
+        }
     }
 
     /// The state to print.

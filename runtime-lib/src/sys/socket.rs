@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// A connected pair.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
@@ -33,4 +33,19 @@ pub(crate) fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> Result<usize, Errno
             result => return result,
         }
     }
+}
+
+/// Waits until there is something to receive; false when the process of `pidfd` has ended and there is nothing.
+pub(crate) fn readable_unless_ended(socket: &OwnedFd, pidfd: &OwnedFd) -> Result<bool, Errno> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let readable =
+        |timeout| poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout).map(|count| count > 0);
+    let both = [socket.as_fd(), pidfd.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    while let Err(errno) = poll(&mut both.clone(), PollTimeout::NONE) {
+        if errno != Errno::EINTR {
+            return Err(errno);
+        }
+    }
+    // What it said before it ended is there by now.
+    readable(PollTimeout::ZERO)
 }

@@ -172,6 +172,11 @@ fn rlimits_and_capabilities_become_the_kernels_numbers() {
     let spec = valid(&[("/process/capabilities/bounding", json!(["CAP_KILL", "CAP_CHOWN", "CAP_FOO\n"]))]);
     assert_eq!(spec.process.capabilities.unwrap().bounding, CapSet(1 << 5 | 1));
     assert_eq!(spec.warnings, [r"process.capabilities.bounding[2]: ignoring unknown capability CAP_FOO\n"]);
+    for name in ["cap_chown", "CHOWN", "chown", "Cap_Chown", "CAP_CHOWn", " CAP_CHOWN"] {
+        let spec = valid(&[("/process/capabilities/bounding", json!([name]))]);
+        assert_eq!(spec.warnings, [format!("process.capabilities.bounding[0]: ignoring unknown capability {name}")]);
+        assert_eq!(spec.process.capabilities.map(|sets| sets.bounding), Some(CapSet(0)), "{name}");
+    }
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! `NOTIFY_SOCKET`: what a container says of being ready reaches the manager that waits for it, and nothing else does.
+
+use corten_integration::{Container, Output, Running, Sandbox, eventually, on_every_view, once};
+use serde_json::Value;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The manager's socket, as systemd has one for its services.
+struct Manager {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Manager {
+    fn new(t: &Sandbox) -> Manager {
+        let path = t.new_path("manager");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        Manager { socket, path }
+    }
+
+    /// The next message; a descriptor that comes with it is closed.
+    fn next(&self) -> String {
+        let mut text = [0; 4096];
+        let length = self.socket.recv(&mut text).expect("the manager is told");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    }
+
+    fn is_told_that_it_is_ready(&self, pid: u64) {
+        assert_eq!(self.next(), "READY=1\n");
+        assert_eq!(self.next(), format!("MAINPID={pid}\n"));
+    }
+
+    /// sd_notify_barrier(3): the descriptor that comes with the message is closed by our reading it.
+    fn is_waited_for(&self, t: &Sandbox) {
+        if !t.differs("notify barrier") {
+            assert_eq!(self.next(), "BARRIER=1");
+        }
+    }
+
+    fn command<'t>(&self, container: &Container<'t>, verb: &str) -> corten_integration::Invocation<'t> {
+        container.command(verb).variable("NOTIFY_SOCKET", self.path.to_str().unwrap())
+    }
+}
+
+/// Says it for the program of the container: from outside, on the socket that the program sees.
+fn say(container: &Container<'_>, text: &str) {
+    let socket = UnixDatagram::unbound().unwrap();
+    let sent = || {
+        // It may not exist yet.
+        let state = container.command("state").run();
+        let state: Value = serde_json::from_str(&state.stdout()).unwrap_or_default();
+        let path = format!("/proc/{}/root/run/notify/notify.sock", state["pid"]);
+        state["status"] == "running" && socket.send_to(text.as_bytes(), path).is_ok()
+    };
+    eventually("the container's socket is there", sent);
+}
+
+const SLEEP: &str =
+    "echo $NOTIFY_SOCKET; [ -S $NOTIFY_SOCKET -a -w $NOTIFY_SOCKET ] && echo it is there; exec sleep 1000";
+const SEEN: &str = "/run/notify/notify.sock\nit is there\n";
+
+fn sleeping(t: &Sandbox) -> Container<'_> {
+    let bundle = t.bundle().env("NOTIFY_SOCKET=/run/systemd/notify").sh(SLEEP);
+    t.container(bundle.set("/process/user/uid", 1000))
+}
+
+fn ended(running: Running) -> Output {
+    let output = running.wait();
+    assert_eq!(output.code(), 0, "{output}");
+    output
+}
+
+#[test]
+fn a_detached_run_waits_until_the_program_is_ready() {
+    on_every_view(|t| {
+        let (manager, container) = (Manager::new(t), sleeping(t));
+        let running = manager.command(&container, "run").option("--detach").spawn();
+        let first = if t.differs("READY after other lines") { "" } else { "STATUS=on the way\nX_ODD=1\n" };
+        say(&container, &format!("{first}READY=1\n"));
+        manager.is_told_that_it_is_ready(container.pid() as u64);
+        manager.is_waited_for(t);
+        eventually("the program has looked", || running.stdout() == SEEN);
+        ended(running);
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_start_waits_and_create_does_not() {
+    on_every_view(|t| {
+        let (manager, container) = (Manager::new(t), sleeping(t));
+        let created = manager.command(&container, "create").ok();
+        let running = manager.command(&container, "start").spawn();
+        say(&container, "READY=1");
+        manager.is_told_that_it_is_ready(container.pid() as u64);
+        manager.is_waited_for(t);
+        ended(running);
+        eventually("the program has looked", || created.stdout() == SEEN);
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn of_a_run_in_the_foreground_the_runtime_is_the_process_to_watch() {
+    once(|t| {
+        let (manager, container) = (Manager::new(t), sleeping(t));
+        let running = manager.command(&container, "run").spawn();
+        let runtime = u64::from(running.pid());
+        say(&container, "READY=1");
+        assert_eq!(manager.next(), "READY=1\n");
+        assert_eq!(manager.next(), format!("MAINPID={runtime}\n"));
+        container.kill("KILL");
+        assert_eq!(running.wait().code(), 137);
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn who_is_never_ready_is_waited_for_until_it_ends() {
+    once(|t| {
+        if t.differs("never ready") {
+            return;
+        }
+        let manager = Manager::new(t);
+        let detached = t.container(t.bundle().sh("exit 3"));
+        ended(manager.command(&detached, "run").option("--detach").spawn());
+        let created = t.container(t.bundle().sh("exit 3"));
+        manager.command(&created, "create").ok();
+        ended(manager.command(&created, "start").spawn());
+        let foreground = t.container(t.bundle().sh("exit 3"));
+        assert_eq!(manager.command(&foreground, "run").spawn().wait().code(), 3);
+        for container in [detached, created] {
+            container.command("delete").option("--force").ok();
+        }
+        manager.socket.set_nonblocking(true).unwrap();
+        assert!(manager.socket.recv(&mut [0; 64]).is_err(), "nobody was ready");
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_manager_that_is_gone_does_not_fail_a_container() {
+    once(|t| {
+        if t.differs("a manager that is gone") {
+            return;
+        }
+        let container = sleeping(t);
+        let missing = t.new_path("nobody");
+        let running =
+            container.command("run").option("--detach").variable("NOTIFY_SOCKET", missing.to_str().unwrap()).spawn();
+        say(&container, "READY=1");
+        let output = ended(running);
+        assert!(output.stderr().contains("level=warning") && output.stderr().contains("NOTIFY_SOCKET="), "{output}");
+        assert_eq!(container.status(), "running");
+    });
+}
+
+#[test]
+fn what_the_container_makes_of_its_directory_is_removed_with_it() {
+    once(|t| {
+        let manager = Manager::new(t);
+        let container = sleeping(t);
+        let running = manager.command(&container, "run").option("--detach").spawn();
+        say(&container, "READY=1");
+        manager.is_told_that_it_is_ready(container.pid() as u64);
+        manager.is_waited_for(t);
+        ended(running);
+        let directory = t.state_root().join(container.id()).join("notify");
+        std::fs::create_dir_all(directory.join("a/b")).unwrap();
+        std::os::unix::fs::symlink("/etc", directory.join("link")).unwrap();
+        container.command("delete").option("--force").ok();
+        assert!(Path::new("/etc/passwd").exists());
+        t.assert_nothing_left();
+    });
+}
