@@ -208,8 +208,16 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Crun, "cpu", "it writes a quota of -1 as an unsigned number, which the kernel refuses"),
     (Crun, "pids", "it writes a limit of -1 as it is, which the kernel refuses"),
-    (Crun, "refused resources", "it writes -1 as it is, and lets the kernel decide about values that runc refuses"),
-    (Crun, "update replaces device rules", "its update leaves the device rules alone on version 1"),
+    (
+        Crun,
+        "refused resources",
+        "it writes 0 and -1 as they are, and lets the kernel decide about values that runc refuses",
+    ),
+    (Crun, "options_reach_the_kernel", "its update takes plain numbers, no 64m"),
+    (Crun, "limits_of_memory_rise_and_fall_in_the_right_order", "its update takes plain numbers, no 400m"),
+    (Crun, "resources_come_from_a_file_or_from_standard_input_and_zero_changes_nothing", "it takes a zero for a limit"),
+    (Crun, "what_is_wrong_is_refused_and_changes_nothing", "it accepts some of it, such as a negative share"),
+    (Crun, "a_container_is_updated_when_created_or_paused_but_not_when_stopped", "it updates a stopped one as well"),
     (Crun, "log lines", "its text log has no levels, and it has no debug messages"),
     (
         Crun,
