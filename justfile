@@ -85,6 +85,22 @@ many COUNT="1000": build
 # a fuzz target for some minutes (nightly toolchain and cargo-fuzz)
 fuzz MINUTES="1" TARGET="config":
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time=$(({{MINUTES}} * 60))
+# the seccomp compiler against libseccomp, and what a profile adds to a run (root, libseccomp-dev)
+bench-seccomp *ARGS:
+    cargo run --release --package corten-benches --features libseccomp --bin seccomp -- {{ARGS}}
+
+# compares the seccomp tables with a regeneration from Debian's headers, which it fetches
+seccomp-tables:
+    SECCOMP_UAPI=$(tools/seccomp-uapi.sh target/seccomp-uapi) cargo test --package libcorten --lib seccomp::tables
+
+# fuzz targets, all or those named, for some minutes each (nightly toolchain and cargo-fuzz)
+fuzz MINUTES="1" *TARGETS:
+    #!/bin/sh
+    set -eu
+    targets="{{TARGETS}}"
+    for target in ${targets:-$(cargo +nightly fuzz list)}; do
+        cargo +nightly fuzz run "$target" -- -max_total_time=$(({{MINUTES}} * 60)) -timeout=20
+    done
 
 # runs /bin/true in COUNT containers one after the other; a hang ends it after ten seconds (root, busybox-static)
 loop COUNT="1000": build

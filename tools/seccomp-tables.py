@@ -7,7 +7,7 @@ Debian's package linux-libc-dev (Architecture: all since trixie) holds the uapi 
     tools/seccomp-tables.py UAPI_DIR [OUTPUT_DIR]    # UAPI_DIR: the package's usr/lib/linux/uapi
     tools/seccomp-tables.py --deb PACKAGE.deb [OUTPUT_DIR]
 
-To get the package on a machine of another release: `apt-get download linux-libc-dev` with a trixie source.
+tools/seccomp-uapi.sh gets and unpacks the package on a machine of any release.
 """
 
 import pathlib

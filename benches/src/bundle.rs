@@ -26,6 +26,26 @@ pub struct Bundles {
     pub witness: PathBuf,
 }
 
+impl Bundles {
+    /// Sets an element of both configurations: `key` in the object at `pointer`.
+    ///
+    /// # Errors
+    /// There is no such object, or a configuration cannot be read or written.
+    pub fn set(&self, pointer: &str, key: &str, value: &serde_json::Value) -> Result {
+        for bundle in [&self.measured, &self.witness] {
+            let path = bundle.join("config.json");
+            let fail = |error: &dyn std::fmt::Display| format!("change {}: {error}", path.display());
+            let text = fs::read_to_string(&path).map_err(|error| fail(&error))?;
+            let mut config: serde_json::Value = serde_json::from_str(&text).map_err(|error| fail(&error))?;
+            let object = config.pointer_mut(pointer).and_then(|value| value.as_object_mut());
+            let object = object.ok_or_else(|| fail(&format!("no object at {pointer}")))?;
+            object.insert(key.to_owned(), value.clone());
+            fs::write(&path, config.to_string()).map_err(|error| fail(&error))?;
+        }
+        Ok(())
+    }
+}
+
 /// Makes the bundles for `view` beneath `directory`.
 ///
 /// # Errors

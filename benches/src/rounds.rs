@@ -101,6 +101,12 @@ pub fn ratio(of: &Times, to: &Times) -> Option<Summary> {
     Summary::of(of.iter().zip(to).map(|(of, to)| of / to).collect())
 }
 
+/// What `of` takes more than `to`, round by round, in milliseconds; `None` if one of them failed.
+pub fn difference(of: &Times, to: &Times) -> Option<Summary> {
+    let (Ok(of), Ok(to)) = (of, to) else { return None };
+    Summary::of(of.iter().zip(to).map(|(of, to)| of - to).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +125,6 @@ mod tests {
         let floor = Ok(vec![10.0, 5.0, 1.0]);
         assert_eq!(ratio(&slow_then_fast, &floor), Some(Summary { min: 2.0, median: 2.0, p90: 2.0 }));
         assert_eq!(ratio(&slow_then_fast, &Err("gone".to_owned())), None);
+        assert_eq!(difference(&slow_then_fast, &floor), Some(Summary { min: 1.0, median: 5.0, p90: 10.0 }));
     }
 }

@@ -69,6 +69,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "calls_that_are_newer_than_the_profile_do_not_exist",
         "its own init, under the filter by then, makes calls that the test's profile does not allow, and hangs",
     ),
+    (Runc, "seccomp flags", "1.1.5 knows none; 1.2 does"),
     (Crun, "features_are_valid_by_the_schema", "1.8.1 has no features command"),
     (Crun, "features_are_complete", "1.8.1 has no features command"),
     (Crun, "annotations_pass_through_everywhere", "its list has none in JSON"),
@@ -318,6 +319,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "dev_is_swapped_for_a_link", "it loses: its nodes and links are made where the link leads, outside"),
     (Crun, "proc_is_swapped_while_its_files_are_masked", "it loses: masks are looked up by name"),
     (Crun, "the_console_and_the_terminals_are_swapped_for_links", "it refuses every start with a file on /dev/console"),
+    (Runc, "the peer group of the root", "with slave it makes the root private"),
+    (Runc, "no pivot with a private root", "it refuses it as not safe"),
+    (Crun, "the peer group of the root", "a container without rootfsPropagation has private mounts"),
+    (Crun, "the_hosts_own_mounts_stay_as_they_are", "with private and --no-pivot it unmounts the host's /sys"),
+    (Crun, "peer_groups_and_what_spreads", "a container without rootfsPropagation has private mounts"),
 ];
 
 pub(crate) fn difference(runtime: Runtime, key: &str) -> Option<&'static str> {

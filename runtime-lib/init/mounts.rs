@@ -71,10 +71,6 @@ impl Kernel {
 pub fn mount_all(root: Root, mounts: List<'_, Mount<'_>>, link: &Link, remember: bool) -> Step<Kernel> {
     let mut kernel = Kernel::default();
     for (place, mount) in mounts.iter().enumerate() {
-        if mount.target == c"/" {
-            // What was mounted before is not what the container sees.
-            kernel = Kernel::default();
-        }
         match mount.op {
             MountOp::Filesystem if remember && mount.no_symlinks => {
                 filesystem(root, &mount).and_then(|()| kernel.find(root, &mount))

@@ -23,8 +23,9 @@ pub fn prepare(rootfs: &wire::Rootfs<'_>) -> Step<Root> {
     let tree = sys::clone_tree(AT_FDCWD, rootfs.path, true).during(Op::OpenSource)?;
     if rootfs.parent_private {
         make_parent_private(rootfs).during(Op::SetPropagation)?;
-        // Nor may the new root itself be shared yet.
-        sys::set_attributes(tree.0, 0, 0, MS_PRIVATE, false).during(Op::SetPropagation)?;
+        // Nor may the new root itself be shared yet: a slave stays one of the mount that it is a copy of.
+        let kind = if rootfs.propagation & MS_SLAVE != 0 { MS_SLAVE } else { MS_PRIVATE };
+        sys::set_attributes(tree.0, 0, 0, kind, false).during(Op::SetPropagation)?;
     }
     let place = sys::openat(AT_FDCWD, rootfs.path, open::PATH | open::DIRECTORY).during(Op::OpenTarget)?;
     sys::attach(tree.0, place.0).during(Op::Attach)?;
@@ -77,8 +78,10 @@ fn pivot_root() -> Step {
 /// `--no-pivot`: the rootfs is moved over `/`. The host's mounts stay below it, so its /proc and /sys are taken away
 /// first: through them a container with CAP_SYS_ADMIN could mount full instances of its own.
 fn move_to_root() -> Step {
+    // What is shared with the host would be changed there as well.
+    sys::mount(None, c"/", None, MS_PRIVATE, None).during(Op::SetPropagation)?;
     for path in [c"/proc", c"/sys"] {
-        match sys::detach(path) {
+        match sys::mount(None, path, None, MS_SLAVE | MS_REC, None).and_then(|()| sys::detach(path)) {
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
             // Locked together with its parent in a user namespace: cover it.
             Err(Errno::EPERM) => {

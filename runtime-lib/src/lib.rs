@@ -33,6 +33,9 @@ pub mod console;
 mod container;
 mod error;
 mod features;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 mod id;
 mod launch;
@@ -49,9 +52,6 @@ pub use container::{Container, ContainerBuilder, Event, Events, ExecBuilder, Exe
 pub use error::{Error, ErrorKind, Result};
 pub use features::features;
 pub use id::ContainerId;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub use launch::wire;
 pub use plan::Plan;
 pub use store::{State, Status, default_state_root};
 #[doc(hidden)]

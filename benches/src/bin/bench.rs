@@ -15,10 +15,10 @@ use corten_benches::rounds::{Times, interleave, interleave_exec, ratio};
 use corten_benches::summary::Summary;
 use corten_benches::target::{Limit, Target, Verdict};
 use corten_benches::view::View;
-use corten_benches::{Result, bundle, lifecycle};
+use corten_benches::{Result, build, bundle, lifecycle, release_directory};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 
 /// How often memory is measured; the median counts.
 const MEMORY_RUNS: usize = 5;
@@ -106,23 +106,6 @@ fn bench(options: &Options) -> Result<ExitCode> {
     }
     let kept = targets.iter().all(|target| target.verdict() == Verdict::Pass);
     Ok(if options.assert && !kept { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Where cargo puts release builds: beside the directory of this program, whatever its profile.
-fn release_directory() -> Result<PathBuf> {
-    let this = std::env::current_exe().map_err(|error| format!("find this program: {error}"))?;
-    let target = this.parent().and_then(Path::parent).ok_or("this program is not in a target directory")?;
-    Ok(target.join("release"))
-}
-
-fn build(package: &str, program: &str) -> Result {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--release", "--package", package, "--bin", program]);
-    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
-    match status.map_err(|error| format!("cargo build: {error}"))?.success() {
-        true => Ok(()),
-        false => Err(format!("cargo build --release --package {package} failed")),
-    }
 }
 
 fn measure(view: View, bundles: &Bundles, release: &Path, directory: &Path, rounds: usize) -> Report {

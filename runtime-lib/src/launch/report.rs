@@ -144,10 +144,24 @@ fn device(index: usize, plan: &Plan) -> Place {
     Place { location: None, operation: format!("link {}", link.map_or("/dev", |link| link.path)) }
 }
 
-/// The filter; for an invalid argument, the flags that this kernel does not know.
+/// The filter; where the kernel does not take it for its flags or for asking an agent, which of them it is.
 fn seccomp(errno: i32, plan: &Plan) -> Place {
-    let flags = plan.security.seccomp.as_ref().map_or(0, |filter| filter.flags);
-    let unknown = Filter::FLAGS.iter().filter(|(_, flag)| flags & flag == *flag && !knows_flag(*flag));
+    refused_filter(errno, plan.security.seccomp.as_ref().map_or(0, |filter| filter.flags), knows_flag)
+}
+
+fn refused_filter(errno: i32, flags: u32, known: impl Fn(u32) -> bool) -> Place {
+    let notify = flags & Filter::NEW_LISTENER != 0;
+    match errno {
+        libc::EINVAL if notify && !known(Filter::NEW_LISTENER) => {
+            return place("linux.seccomp.syscalls", "load the filter: this kernel does not know SCMP_ACT_NOTIFY");
+        }
+        // A task has one listener at most, in all its filters.
+        libc::EBUSY if notify => {
+            return place("linux.seccomp.syscalls", "load the filter with SCMP_ACT_NOTIFY below one that has it too");
+        }
+        _ => {}
+    }
+    let unknown = Filter::FLAGS.iter().filter(|(_, flag)| flags & flag == *flag && !known(*flag));
     let unknown: Vec<&str> = unknown.map(|(name, _)| *name).collect();
     if errno != libc::EINVAL || unknown.is_empty() {
         return place("linux.seccomp", "load the filter");
@@ -257,4 +271,33 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Report> {
     use super::wire::{Reader, Wire};
     let garbled = Error::new(ErrorKind::Internal, "the init sent something that is not a report");
     Report::get(&mut Reader::new(bytes)).map_err(|_| garbled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_the_kernel_refuses_names_flag_or_action() {
+        let all = Filter::LOG | Filter::SPEC_ALLOW | Filter::WAIT_KILLABLE_RECV | Filter::NEW_LISTENER;
+        let cases = [
+            (libc::EINVAL, all, Filter::LOG, "linux.seccomp.flags", "SECCOMP_FILTER_FLAG_LOG"),
+            (
+                libc::EINVAL,
+                all,
+                Filter::WAIT_KILLABLE_RECV,
+                "linux.seccomp.flags",
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+            ),
+            (libc::EINVAL, all, Filter::NEW_LISTENER, "linux.seccomp.syscalls", "SCMP_ACT_NOTIFY"),
+            (libc::EBUSY, all, 0, "linux.seccomp.syscalls", "SCMP_ACT_NOTIFY"),
+            (libc::EINVAL, Filter::LOG, 0, "linux.seccomp", "load the filter"),
+            (libc::EACCES, all, Filter::LOG, "linux.seccomp", "load the filter"),
+        ];
+        for (errno, flags, missing, location, word) in cases {
+            let Place { location: found, operation } = refused_filter(errno, flags, |flag| flag & missing == 0);
+            assert_eq!(found.as_deref(), Some(location), "{operation}");
+            assert!(operation.ends_with(word) || operation.contains(&format!("{word} ")), "{operation}");
+        }
+    }
 }

@@ -114,11 +114,15 @@ impl MountStep {
     }
 }
 
-/// A mount in /proc must be of one of the files that may be covered, and on /proc only a procfs goes. Links of the image
+/// Nothing goes on the root. A mount in /proc must be of one of the files that may be covered, and on /proc only a procfs goes. Links of the image
 /// may lead there as well: that the init refuses.
-fn refuse_in_proc(mount: &Mount) -> Result<()> {
+fn refuse_place(mount: &Mount) -> Result<()> {
     let destination = mount.destination.as_str();
     let refuse = |message: String| Err(Error::config(format!("mounts[{}].destination", mount.index), message));
+    if destination == "/" && !mount.remount {
+        // It would lie on the root of the container, which every path is walked from: nobody would ever see it.
+        return refuse("the root itself cannot be covered".to_owned());
+    }
     if destination.starts_with("/proc/") && !COVERABLE.contains(&destination) {
         return refuse(format!("{destination:?} cannot be mounted because it is inside /proc"));
     }
@@ -140,7 +144,7 @@ pub(super) fn lower(
     let mut steps = Vec::with_capacity(spec.mounts.len());
     let mut readonly_dev = false;
     for mount in &spec.mounts {
-        refuse_in_proc(mount)?;
+        refuse_place(mount)?;
         let mut attrs = mount.attrs;
         // /dev gets its nodes first.
         if mount.destination == "/dev" && attrs.set & libc::MS_RDONLY != 0 && !is_bind(mount) {

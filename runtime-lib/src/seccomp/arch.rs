@@ -140,6 +140,11 @@ impl Arch {
         name.number(self.facts().2).map(|number| base + number)
     }
 
+    /// The architecture's calls, by name, each with its number as the kernel hands it to a filter.
+    pub fn calls(self) -> impl Iterator<Item = (&'static str, u32)> {
+        Name::all().filter_map(move |name| Some((name.as_str(), self.number(name)?)))
+    }
+
     /// Whether arguments are compared as 64-bit values; otherwise only their lower halves count (x32 and n32 included:
     /// their registers are 64 bits wide but libseccomp takes them as 32-bit architectures).
     pub(super) fn wide_arguments(self) -> bool {

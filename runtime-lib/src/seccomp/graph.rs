@@ -8,6 +8,7 @@
 
 use super::verdict::Verdict;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A node's place in its graph.
 pub(super) type NodeId = u32;
@@ -56,11 +57,43 @@ pub(super) enum Node {
     },
 }
 
+/// Hashes nodes, which are a few small numbers: a multiplication for each. The standard library's hasher, made for keys that an
+/// attacker chooses, takes several times as long. The number of nodes is bounded where they are made.
+#[derive(Default)]
+struct NodeHasher(u64);
+
+impl Hasher for NodeHasher {
+    fn finish(&self) -> u64 {
+        // The table looks at the upper bits and at the lower ones.
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number.unsigned_abs() as u64);
+    }
+}
+
 /// The nodes, lower ids below.
 #[derive(Default)]
 pub(super) struct Graph {
     nodes: Vec<Node>,
-    known: HashMap<Node, NodeId>,
+    known: HashMap<Node, NodeId, BuildHasherDefault<NodeHasher>>,
 }
 
 impl Graph {

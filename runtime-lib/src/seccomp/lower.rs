@@ -89,6 +89,8 @@ fn ranges(graph: &mut Graph, policy: &Policy, first: u32) -> Result<Vec<Range>> 
         push(0, beyond);
         next = 1;
     }
+    // Most numbers get what the one before gets: the look-up of its node is spared.
+    let mut latest = (policy.default, default);
     for (number, decision) in &policy.decisions {
         // runc asks for the highest number first: what the profile says of a number above (through socketcall) is lost.
         if (hidden && *number == 0) || policy.last.is_some_and(|last| *number > last) {
@@ -98,7 +100,12 @@ fn ranges(graph: &mut Graph, policy: &Policy, first: u32) -> Result<Vec<Range>> 
             push(next, default);
         }
         let node = match decision {
-            Decision::Always(verdict) => graph.verdict(*verdict),
+            Decision::Always(verdict) => {
+                if latest.0 != *verdict {
+                    latest = (*verdict, graph.verdict(*verdict));
+                }
+                latest.1
+            }
             Decision::When(rules) => arguments(graph, policy, rules)?,
         };
         push(*number, node);

@@ -32,11 +32,12 @@ fn attributes(attrs: MountAttrs) -> (u64, u64) {
         ];
         table.iter().filter(|(flag, _)| flags & flag != 0).fold(0, |all, (_, attr)| all | attr)
     };
-    let time = if attrs.set & libc::MS_NOATIME != 0 {
-        Some(0x10)
-    } else if attrs.set & libc::MS_STRICTATIME != 0 {
+    // Both at once is strictatime, as with mount(2).
+    let time = if attrs.set & libc::MS_STRICTATIME != 0 {
         Some(0x20)
-    } else if (attrs.set | attrs.clear) & (libc::MS_RELATIME | libc::MS_NOATIME | libc::MS_STRICTATIME) != 0 {
+    } else if attrs.set & libc::MS_NOATIME != 0 {
+        Some(0x10)
+    } else if attrs.set & libc::MS_RELATIME != 0 || attrs.clear & (libc::MS_NOATIME | libc::MS_STRICTATIME) != 0 {
         Some(0) // relatime, which is also what clearing one of the others leads to
     } else {
         None
@@ -122,6 +123,11 @@ fn mount(step: &MountStep, tree: Option<FdIndex>, sink: &mut Vec<u8>) -> Result<
         flags &= !libc::MS_RDONLY;
         (attr_set, attr_clear) = attributes(MountAttrs { set: libc::MS_RDONLY, clear: 0 });
     }
+    const TIMES: u64 = libc::MS_NOATIME | libc::MS_NODIRATIME | libc::MS_RELATIME | libc::MS_STRICTATIME;
+    if is_exact(&step.action) && attrs.set & TIMES != 0 {
+        // As with mount(2): the options of access times stay only where none of them is named.
+        attr_clear |= 0x70 | 0x80;
+    }
     let or_bind = match &step.action {
         MountAction::Filesystem { or_bind: Some(source), .. } => {
             (attr_set, attr_clear) = attributes(MountAttrs { set: flags, clear: 0 });
@@ -166,6 +172,7 @@ mod tests {
         assert_eq!(attrs(libc::MS_RDONLY | libc::MS_NOSUID, 0), (3, 0));
         assert_eq!(attrs(libc::MS_NOATIME, 0), (0x10, 0x70));
         assert_eq!(attrs(libc::MS_STRICTATIME, 0), (0x20, 0x70));
+        assert_eq!(attrs(libc::MS_STRICTATIME | libc::MS_NOATIME, 0), (0x20, 0x70));
         assert_eq!(attrs(libc::MS_RELATIME, 0), (0, 0x70));
         assert_eq!(attrs(0, libc::MS_NOATIME | libc::MS_RDONLY), (0, 0x71));
         assert_eq!(attrs(0, libc::MS_NODIRATIME), (0, 0x80));

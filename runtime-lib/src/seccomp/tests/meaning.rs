@@ -195,6 +195,50 @@ fn socketcall_and_ipc_follow_the_calls_they_stand_for() {
     assert_eq!(verdict(&filter, Arch::X86_64, "semop", &[]), trap);
 }
 
+/// Every architecture of the specification: its own numbers, the byte order and width of its arguments, `ENOSYS` above, the
+/// calls that socketcall(2) and ipc(2) make where they do, and nobody else's calls.
+#[test]
+fn every_architecture_has_its_numbers_byte_order_width_and_multiplexers() {
+    const WIDE: u64 = 0x1_0000_0007;
+    let condition = json!([{"index": 2, "value": WIDE, "op": "SCMP_CMP_EQ"}]);
+    let section = profile(json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 2, "syscalls": [
+        {"names": ["read", "write", "socket", "semop", "openat2"], "action": "SCMP_ACT_ALLOW"},
+        {"names": ["dup"], "action": "SCMP_ACT_TRAP", "args": condition}]}));
+    let mut multiplexed = 0;
+    for arch in Arch::ALL {
+        let filter = compiled(&section, arch);
+        let of = |name: &str, args: &[u64]| {
+            let number = arch.number(Name::find(name).unwrap())?;
+            Some(verdict_on(&filter, arch, number, args))
+        };
+        for name in ["read", "write", "openat2"] {
+            assert_eq!(of(name, &[]), Some(ALLOW), "{arch:?} {name}");
+        }
+        for name in ["close", "mkdirat", "chdir"] {
+            assert_eq!(of(name, &[]), Some(errno(2)), "{arch:?} {name}");
+        }
+        assert_eq!(of("faccessat2", &[]), Some(ENOSYS), "{arch:?}");
+        // A 32-bit architecture sees the lower half only.
+        let narrow = if arch.wide_arguments() { errno(2) } else { Verdict(0x0003_0000) };
+        assert_eq!(of("dup", &[0, 0, 7]), Some(narrow), "{arch:?}");
+        assert_eq!(of("dup", &[0, 0, WIDE]), Some(Verdict(0x0003_0000)), "{arch:?}");
+        assert_eq!(of("dup", &[0, 0, WIDE + 1]), Some(errno(2)), "{arch:?}");
+        if arch.multiplexes() {
+            multiplexed += 1;
+            for (call, selector, expected) in
+                [("socketcall", 1, ALLOW), ("socketcall", 2, errno(2)), ("ipc", 1, ALLOW), ("ipc", 2, errno(2))]
+            {
+                assert_eq!(of(call, &[selector]), Some(expected), "{arch:?} {call} {selector}");
+            }
+        }
+        let read = arch.number(Name::find("read").unwrap()).unwrap();
+        for other in Arch::ALL.into_iter().filter(|other| other.audit() != arch.audit()) {
+            assert_eq!(verdict_on(&filter, other, read, &[]), KILL_THREAD, "{other:?} under the filter of {arch:?}");
+        }
+    }
+    assert_eq!(multiplexed, 11);
+}
+
 #[test]
 fn of_several_rules_the_unconditional_then_the_first_decides() {
     let rule = |action: &str, args: &[(usize, u64, &str)]| {
