@@ -62,6 +62,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Runc, "intelRdt without schemas", "it ignores it on a machine without resctrl; the specification wants an error"),
     (Crun, "it_is_refused_where_the_machine_has_none", "its messages are others"),
     (Crun, "update_says_what_is_not_enabled_and_changes_nothing", "1.8.1 has no such options"),
+    (Runc, "cpu burst and idle", "1.1.15 does not know cpu.burst and leaves it out"),
     (Runc, "features of 1.3", "it is older than the elements of 1.3"),
     (Runc, "the mount option defaults", "it claims it and passes it on to the file system, which does not know it"),
     (
