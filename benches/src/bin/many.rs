@@ -69,6 +69,10 @@ fn beside(program: &Program, directory: &Path, count: usize) -> Result<[Times; 2
             eprintln!("many: {message}");
         }
     }
+    // runc gives up on a cgroup whose process is not quite gone.
+    for id in &ids {
+        let _ = std::fs::remove_dir(Path::new("/sys/fs/cgroup").join(id));
+    }
     measured
 }
 
