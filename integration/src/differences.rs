@@ -325,6 +325,8 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "the peer group of the root", "a container without rootfsPropagation has private mounts"),
     (Crun, "the_hosts_own_mounts_stay_as_they_are", "with private and --no-pivot it unmounts the host's /sys"),
     (Crun, "peer_groups_and_what_spreads", "a container without rootfsPropagation has private mounts"),
+    (Runc, "kill of a shared pid namespace", "1.1 kills the first process alone; 1.2 all"),
+    (Crun, "kill of a shared pid namespace", "it kills the first process alone"),
 ];
 
 pub(crate) fn difference(runtime: Runtime, key: &str) -> Option<&'static str> {

@@ -484,13 +484,14 @@ impl Container {
         })
     }
 
-    /// Sends `signal` to the container's first process. `SIGKILL` lets a paused container run, so that it ends.
+    /// Sends `signal` to the container's first process. `SIGKILL` lets a paused container run, so that it ends, and goes to
+    /// every process where the death of the first one does not end the others: in a pid namespace that is not its own.
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it is stopped (`container not running`).
     pub fn kill(&self, signal: i32) -> Result<()> {
         self.signal_first(signal)?;
-        if signal == libc::SIGKILL { self.thaw_killed() } else { Ok(()) }
+        if signal == libc::SIGKILL { self.end_killed() } else { Ok(()) }
     }
 
     fn signal_first(&self, signal: i32) -> Result<()> {

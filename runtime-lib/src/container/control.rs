@@ -88,6 +88,15 @@ impl Container {
         Ok(())
     }
 
+    /// See [`kill`](Container::kill).
+    pub(super) fn end_killed(&self) -> Result<()> {
+        self.thaw_killed()?;
+        match self.entry.record()? {
+            Some(record) if !record.own_pid_namespace => record.cgroup.kill(libc::SIGKILL),
+            _ => Ok(()),
+        }
+    }
+
     /// Of version 1 a frozen process does not see even `SIGKILL`.
     pub(super) fn thaw_killed(&self) -> Result<()> {
         self.entry.record()?.map_or(Ok(()), |record| record.cgroup.thaw_if_freezing())
