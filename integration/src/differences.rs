@@ -58,6 +58,13 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "a_create_that_fails_leaves_no_unit", "1.21 leaves a file .cache in its state directory"),
     (Runc, "additional groups with newgidmap", "it refuses them to every caller who is not root"),
     (Runc, "the group of /dev/mqueue", "it makes the ipc namespace before it sets the group"),
+    (
+        Runc,
+        "devices without a meaning",
+        "it cuts numbers to their bits, and takes relative paths for those of the root",
+    ),
+    (Runc, "limits that are given twice", "it sets the last, where the specification wants an error"),
+    (Runc, "negative numbers of devices on version 2", "it takes them for wildcards; on version 1 it refuses them"),
     (Runc, "root is not mapped", "it wants the uid and gid 0 mapped"),
     (Runc, "intelRdt without schemas", "it ignores it on a machine without resctrl; the specification wants an error"),
     (Crun, "it_is_refused_where_the_machine_has_none", "its messages are others"),
