@@ -121,6 +121,10 @@ loop COUNT="1000": build
 differential CASES="2000":
     cargo build --workspace
     CASES={{CASES}} cargo test --package corten-integration --test differential -- --nocapture
+# every system call of corten and its init fails in each likely way, and both are killed at each (root; about an hour). `--every N`: a sample
+faults *ARGS:
+    cargo build --release --package corten --package corten-faults
+    target/release/faults {{ARGS}}
 
 # licences, bans, sources of the dependencies, and advisories where their database can be fetched (cargo install cargo-deny)
 deny *CHECKS="licenses bans sources":

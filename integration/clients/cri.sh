@@ -49,7 +49,8 @@ daemon() {
 	daemon_start containerd /usr/bin/containerd -c "$work/config.toml"
 	eventually ready
 }
-ready() { [ "$(cri Status | grep -c 'status: true')" = 2 ]; }
+# Newer ones have more conditions.
+ready() { [ "$(cri Status | grep -A 1 -E 'type: "(Runtime|Network)Ready"' | grep -c 'status: true')" = 2 ]; }
 
 # cri METHOD [REQUEST AS TEXT]: prints the answer as text. Fields with the value 0, false or "" are not in it.
 cri() {
@@ -179,8 +180,7 @@ no_shims() { is '' "$(pgrep -f 'containerd-shim-runc-v2 -namespace k8s.io' || tr
 scenario_version_and_status() {
 	is v1 "$(cri Version | value runtime_api_version)"
 	is containerd "$(cri Version | value runtime_name)"
-	is 2 "$(cri Status | grep -cE 'type: "(RuntimeReady|NetworkReady)"')"
-	is 2 "$(cri Status | grep -c 'status: true')"
+	ready
 }
 
 scenario_readme() {

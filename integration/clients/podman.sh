@@ -230,7 +230,8 @@ scenario_hooks() {
 		echo '{"version": "1.0.0", "hook": {"path": "'"$work/hook"'", "args": ["hook", "'$stage'"]}, "when": {"always": true}, "stages": ["'$stage'"]}' >"$work/hooks/$stage.json"
 	done
 	exits 0 podman --hooks-dir "$work/hooks" run --rm --network none --cgroup-parent "/$group" $image true
-	becomes $'creating prestart\ncreating createRuntime\nstopped poststop' sed 's/^created/creating/' "$work/hook-ran"
+	# Newer ones add the first to the second.
+	becomes $'creating createRuntime\ncreating prestart\nstopped poststop' sh -c "sed 's/^created/creating/' $work/hook-ran | sort"
 }
 
 scenario_own_seccomp() {
@@ -276,7 +277,7 @@ scenario_network() {
 scenario_user_namespaces() {
 	says '0 300000 1000' run --uidmap 0:300000:1000 $image sh -c 'echo $(cat /proc/self/uid_map)'
 	exits 0 run --uidmap 0:300000:2000 $image sh -c 'touch /x && chown 1000 /x'
-	like '0 4* 1024' "$(run --userns auto $image sh -c 'echo $(cat /proc/self/uid_map)')"
+	like '0 4*' "$(run --userns auto $image sh -c 'echo $(cat /proc/self/uid_map)')"
 	start --name box --uidmap 0:300000:1000 $image sleep 1000
 	says '0 300000 1000' podman exec box sh -c 'echo $(cat /proc/self/uid_map)'
 }

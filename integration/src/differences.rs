@@ -58,10 +58,18 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "a_create_that_fails_leaves_no_unit", "1.21 leaves a file .cache in its state directory"),
     (Runc, "additional groups with newgidmap", "it refuses them to every caller who is not root"),
     (Runc, "the group of /dev/mqueue", "it makes the ipc namespace before it sets the group"),
+    (
+        Runc,
+        "devices without a meaning",
+        "it cuts numbers to their bits, and takes relative paths for those of the root",
+    ),
+    (Runc, "limits that are given twice", "it sets the last, where the specification wants an error"),
+    (Runc, "negative numbers of devices on version 2", "it takes them for wildcards; on version 1 it refuses them"),
     (Runc, "root is not mapped", "it wants the uid and gid 0 mapped"),
     (Runc, "intelRdt without schemas", "it ignores it on a machine without resctrl; the specification wants an error"),
     (Crun, "it_is_refused_where_the_machine_has_none", "its messages are others"),
     (Crun, "update_says_what_is_not_enabled_and_changes_nothing", "1.8.1 has no such options"),
+    (Runc, "cpu burst and idle", "1.1.15 does not know cpu.burst and leaves it out"),
     (Runc, "features of 1.3", "it is older than the elements of 1.3"),
     (Runc, "the mount option defaults", "it claims it and passes it on to the file system, which does not know it"),
     (
@@ -324,6 +332,8 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "the peer group of the root", "a container without rootfsPropagation has private mounts"),
     (Crun, "the_hosts_own_mounts_stay_as_they_are", "with private and --no-pivot it unmounts the host's /sys"),
     (Crun, "peer_groups_and_what_spreads", "a container without rootfsPropagation has private mounts"),
+    (Runc, "kill of a shared pid namespace", "1.1 kills the first process alone; 1.2 all"),
+    (Crun, "kill of a shared pid namespace", "it kills the first process alone"),
 ];
 
 pub(crate) fn difference(runtime: Runtime, key: &str) -> Option<&'static str> {

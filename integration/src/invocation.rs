@@ -22,6 +22,8 @@ pub struct Invocation<'t> {
     descriptors: Vec<(u8, PathBuf)>,
     directory: Option<PathBuf>,
     unprivileged: bool,
+    behind: Option<String>,
+    in_user_namespace: bool,
     terminal: Option<PathBuf>,
     input: Option<PathBuf>,
 }
@@ -38,6 +40,8 @@ impl<'t> Invocation<'t> {
             descriptors: Vec::new(),
             directory: None,
             unprivileged: false,
+            behind: None,
+            in_user_namespace: false,
             terminal: None,
             input: None,
         }
@@ -85,6 +89,18 @@ impl<'t> Invocation<'t> {
         self
     }
 
+    /// Runs a shell script first, in the process that becomes the runtime.
+    pub fn behind(mut self, script: &str) -> Self {
+        self.behind = Some(script.to_owned());
+        self
+    }
+
+    /// Runs the runtime, and what it is [`behind`](Self::behind), as root of a user namespace of its own.
+    pub fn in_user_namespace(mut self) -> Self {
+        self.in_user_namespace = true;
+        self
+    }
+
     /// Makes the terminal device at `path` the three standard streams.
     pub fn terminal(mut self, path: impl Into<PathBuf>) -> Self {
         self.terminal = Some(path.into());
@@ -112,6 +128,12 @@ impl<'t> Invocation<'t> {
                 script += "export LISTEN_PID=$$ && ";
             }
             words.extend(["sh", "-c", &format!("{script}exec \"$@\""), "sh"].map(OsString::from));
+        }
+        if self.in_user_namespace {
+            words.extend(["unshare", "--user", "--map-root-user"].map(OsString::from));
+        }
+        if let Some(script) = &self.behind {
+            words.extend(["sh", "-c", &format!("{script}\nexec \"$@\""), "sh"].map(OsString::from));
         }
         if self.unprivileged {
             let options = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];

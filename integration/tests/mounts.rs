@@ -186,6 +186,22 @@ fn a_read_only_root_is_read_only() {
     });
 }
 
+/// Podman 5 asks for it with `--read-only --read-only-tmpfs=false`; what is mounted below it and its nodes come first.
+#[test]
+fn a_read_only_dev_has_its_nodes_and_mounts() {
+    on_every_view(|t| {
+        let mut bundle = t
+            .bundle()
+            .sh("test -c /dev/null && test -c /dev/pts/ptmx || exit 9; touch /dev/new 2>/dev/null || echo ro");
+        for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+            if mount["destination"] == "/dev" {
+                mount["options"].as_array_mut().unwrap().push("ro".into());
+            }
+        }
+        assert_eq!(t.output_of(bundle), "ro\n");
+    });
+}
+
 #[test]
 fn without_pivot_root() {
     on_every_view(|t| {

@@ -15,7 +15,7 @@ use waits::{end, wait_until_unread};
 use crate::cgroup::{self, Cgroup, Made};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{Host, Resctrl};
+use crate::host::{self, Host, Resctrl};
 use crate::launch::{self, Io, Places, Undo, hooks};
 use crate::observe::{Observer, Stopwatch};
 use crate::plan::{self, Choices};
@@ -232,7 +232,7 @@ impl ContainerBuilder {
     /// # Errors
     /// Whatever cannot be honoured, naming the configuration element; nothing of the container is left then.
     pub fn create(self) -> Result<Container> {
-        self.make(Starter::Later)
+        self.make(Starter::Later).map_err(host::name_missing)
     }
 
     /// Creates and starts the container, without the hand-off between processes that a separate start takes.
@@ -240,7 +240,7 @@ impl ContainerBuilder {
     /// # Errors
     /// Those of [`create`](ContainerBuilder::create) and [`Container::start`].
     pub fn run(self) -> Result<Container> {
-        self.make(Starter::Now)
+        self.make(Starter::Now).map_err(host::name_missing)
     }
 
     fn make(self, starter: Starter) -> Result<Container> {
@@ -489,13 +489,14 @@ impl Container {
         Ok(())
     }
 
-    /// Sends `signal` to the container's first process. `SIGKILL` lets a paused container run, so that it ends.
+    /// Sends `signal` to the container's first process. `SIGKILL` lets a paused container run, so that it ends, and goes to
+    /// every process where the death of the first one does not end the others: in a pid namespace that is not its own.
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it is stopped (`container not running`).
     pub fn kill(&self, signal: i32) -> Result<()> {
         self.signal_first(signal)?;
-        if signal == libc::SIGKILL { self.thaw_killed() } else { Ok(()) }
+        if signal == libc::SIGKILL { self.end_killed() } else { Ok(()) }
     }
 
     fn signal_first(&self, signal: i32) -> Result<()> {
@@ -503,7 +504,7 @@ impl Container {
         let pidfd = self.pidfd.as_ref().ok_or_else(not_running)?;
         match pidfd::signal(pidfd, signal) {
             Err(nix::errno::Errno::ESRCH) => Err(not_running()),
-            result => result.map_err(|errno| Error::os(format!("send signal {signal}"), errno)),
+            result => result.map_err(|errno| Error::os(format!("pidfd_send_signal of signal {signal}"), errno)),
         }
     }
 
@@ -610,7 +611,7 @@ impl Container {
 
     /// While this handle waited for the lock the container may have been deleted, and its id be another's by now.
     fn must_be_current(&self) -> Result<()> {
-        if self.entry.is_current() {
+        if self.entry.is_current()? {
             return Ok(());
         }
         Err(Error::new(ErrorKind::NotFound, "container does not exist"))

@@ -4,6 +4,7 @@ mod calls;
 mod cgroups;
 mod resctrl;
 
+pub(crate) use calls::name_missing;
 pub use calls::{KernelCall, kernel_calls};
 pub use cgroups::{Hierarchy, HostCgroups};
 pub use resctrl::Resctrl;

@@ -40,9 +40,30 @@ impl Made {
     /// # Errors
     /// The kernel refuses a limit: the error names the element of the configuration.
     pub fn apply(&self, plan: &CgroupPlan) -> Result<()> {
+        self.apply_writes(plan, &plan.writes)
+    }
+
+    /// [`apply`](Self::apply) when the first process has joined: without what [`join`](Self::join) has done.
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply).
+    pub fn apply_after_join(&self, plan: &CgroupPlan) -> Result<()> {
+        if !self.rules_before_join() {
+            return self.apply(plan);
+        }
+        let writes: Vec<CgroupWrite> = plan.writes.iter().filter(|write| !is_device_rule(write)).cloned().collect();
+        self.apply_writes(plan, &writes)
+    }
+
+    /// Version 1 takes device rules one at a time, the first of which denies everything: an init that made its devices
+    /// just then would be refused, and bind those of the host. What systemd makes is not there before somebody joins.
+    fn rules_before_join(&self) -> bool {
+        self.cgroup.scope.is_none() && !matches!(self.cgroup.paths, CgroupPaths::V2 { .. })
+    }
+
+    fn apply_writes(&self, plan: &CgroupPlan, writes: &[CgroupWrite]) -> Result<()> {
         let paths = &self.cgroup.paths;
-        let own: Vec<PathBuf> = paths.directories().map(CgroupDirectory::absolute).collect();
-        write_all(&own, &plan.writes, enable_all(plan), &mut |_| ())?;
+        write_all(&self.own_directories(), writes, enable_all(plan), &mut |_| ())?;
         match paths {
             CgroupPaths::V2 { directory } => {
                 devices::attach(&directory.absolute(), &plan.devices)?;
@@ -70,6 +91,10 @@ impl Made {
     /// # Errors
     /// Those of [`Cgroup::join`]; systemd cannot be reached, refuses, or does not answer in time.
     pub fn join(&self, plan: &CgroupPlan, pid: i32) -> Result<()> {
+        if self.rules_before_join() {
+            let rules: Vec<CgroupWrite> = plan.writes.iter().filter(|write| is_device_rule(write)).cloned().collect();
+            write_all(&self.own_directories(), &rules, Ok(()), &mut |_| ())?;
+        }
         let (Some(scope), Some(asked)) = (&self.cgroup.scope, &plan.systemd) else { return self.cgroup.join(pid) };
         let version_1 = self.cgroup.is_version_1();
         let mut properties = properties_of(&plan.writes);
@@ -108,6 +133,10 @@ impl Made {
         self.cgroup.join_all(pid)
     }
 
+    fn own_directories(&self) -> Vec<PathBuf> {
+        self.cgroup.paths.directories().map(CgroupDirectory::absolute).collect()
+    }
+
     /// Removes what was made and nothing else, a directory above only if nothing else is in it by now. Processes must
     /// be gone or going: see [`Cgroup::remove`] for how long it waits.
     ///
@@ -117,7 +146,7 @@ impl Made {
         if self.cgroup.scope.is_some() {
             return self.cgroup.remove();
         }
-        let own: Vec<PathBuf> = self.cgroup.paths.directories().map(CgroupDirectory::absolute).collect();
+        let own = self.own_directories();
         let mut result = Ok(());
         // Those that existed lose the container's device rules.
         for directory in own.iter().filter(|directory| self.cgroup.existed.contains(*directory)) {
@@ -133,6 +162,10 @@ impl Made {
         }
         result
     }
+}
+
+fn is_device_rule(write: &CgroupWrite) -> bool {
+    write.location == "linux.resources.devices" || write.location.starts_with("linux.resources.devices[")
 }
 
 impl Cgroup {
@@ -183,7 +216,7 @@ impl Cgroup {
 /// no need of them.
 fn may_do_without(plan: &CgroupPlan, error: &Error) -> bool {
     let refused = [Errno::EACCES, Errno::EPERM, Errno::EROFS].iter().any(|&e| error.errno() == Some(e as i32));
-    let limited = plan.writes.iter().any(|write| write.location != "linux.resources.devices");
+    let limited = plan.writes.iter().any(|write| !is_device_rule(write));
     refused && plan.default_path && !limited && is_rootless()
 }
 

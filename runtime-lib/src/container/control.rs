@@ -31,7 +31,10 @@ impl Container {
     /// [`ErrorKind::WrongStatus`] when it is not paused.
     pub fn resume(&self) -> Result<()> {
         let (lock, record) = self.lock()?;
-        let lives = self.must_live(&record, &lock).is_ok();
+        let lives = match self.must_live(&record, &lock) {
+            Err(error) if error.kind() != ErrorKind::WrongStatus => return Err(error),
+            lives => lives.is_ok(),
+        };
         if !lives || !record.cgroup.is_freezing()? {
             return Err(Error::new(ErrorKind::WrongStatus, "container not paused"));
         }
@@ -83,6 +86,15 @@ impl Container {
         self.entry.write_record(&record)?;
         undo.defuse();
         Ok(())
+    }
+
+    /// See [`kill`](Container::kill).
+    pub(super) fn end_killed(&self) -> Result<()> {
+        self.thaw_killed()?;
+        match self.entry.record()? {
+            Some(record) if !record.own_pid_namespace => record.cgroup.kill(libc::SIGKILL),
+            _ => Ok(()),
+        }
     }
 
     /// Of version 1 a frozen process does not see even `SIGKILL`.

@@ -197,6 +197,10 @@ impl<'a> ExecBuilder<'a> {
     /// [`ErrorKind::WrongStatus`] in a container that is stopped, paused, or still being created;
     /// [`ErrorKind::ProgramNotFound`] and [`ErrorKind::ProgramNotExecutable`]; what cannot be honoured. Nothing runs then.
     pub fn spawn(self) -> Result<ExecProcess> {
+        self.start().map_err(crate::host::name_missing)
+    }
+
+    fn start(self) -> Result<ExecProcess> {
         let container = self.container;
         let watch = Stopwatch::start(container.observer.as_ref());
         let looked;

@@ -175,9 +175,15 @@ impl<'a> Session<'a> {
     /// If the init has failed by itself, its report is the cause of `error`, such as that of joining a process that has
     /// ended.
     fn first_cause(&mut self, error: Error) -> Error {
-        // The kernel may not find a process any more that is still about to end.
-        let patience = if error.errno() == Some(libc::ESRCH) { 100 } else { 0 };
-        let ended = self.child.as_ref().is_some_and(|child| pidfd::ends_within(&child.pidfd, patience));
+        let ended = match error.errno() {
+            // It has closed the socket: nothing more will come, and what came is to be read.
+            Some(libc::EPIPE | libc::ECONNRESET) => true,
+            errno => {
+                // The kernel may not find a process any more that is still about to end.
+                let patience = if errno == Some(libc::ESRCH) { 100 } else { 0 };
+                self.child.as_ref().is_some_and(|child| pidfd::ends_within(&child.pidfd, patience))
+            }
+        };
         match if ended { self.hear() } else { Ok(None) } {
             Ok(Some(report)) if report.errno != 0 => self.failure(&report),
             _ => error,
@@ -242,9 +248,9 @@ pub(crate) fn begin<'a>(
         hook_output.as_ref(),
         &hand_offs,
     )?;
-    send_orders(&session.link, &bytes, fds.all())?;
+    let sent = send_orders(&session.link, &bytes, fds.all());
     session.hook_output = hook_output;
-    let brought = bring_in(&mut session, into, join, &hand_offs, privileged, &joined);
+    let brought = sent.and_then(|()| bring_in(&mut session, into, join, &hand_offs, privileged, &joined));
     into.watch.lap("orders, ids, cgroups and limits");
     match brought {
         Ok(()) => Ok(Launch { session, state: PhantomData }),
@@ -283,7 +289,7 @@ fn bring_in(
         group.join(session.pid())?;
     }
     if hand_offs.limits_first {
-        made.apply(&plan.cgroup)?;
+        made.apply_after_join(&plan.cgroup)?;
         move_net_devices(session, joined)?;
         return session.say(word::CGROUP_JOINED);
     }
@@ -291,7 +297,7 @@ fn bring_in(
         session.say(word::CGROUP_JOINED)?;
     }
     // It must be done before anything of the container runs, and that is for us to allow.
-    made.apply(&plan.cgroup)
+    made.apply_after_join(&plan.cgroup)
 }
 
 /// Moves `linux.netDevices`, if there are any, to where the init is or will be.
@@ -498,7 +504,9 @@ fn start_init(plan: &Plan, inner: &OwnedFd, cgroup: Option<BorrowedFd<'_>>) -> R
     start_init_in(flags, inner, cgroup).map_err(|errno| {
         let error = Error::os("start the init in new namespaces", errno).at("linux.namespaces");
         match errno {
-            Errno::EPERM => error.hint("a user namespace gives an unprivileged user the right to the others"),
+            Errno::EPERM if !nix::unistd::geteuid().is_root() => {
+                error.hint("a user namespace gives an unprivileged user the right to the others")
+            }
             Errno::ENOSPC | Errno::EUSERS => error.hint("see /proc/sys/user/max_*_namespaces"),
             _ => error,
         }

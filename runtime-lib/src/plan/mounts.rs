@@ -146,9 +146,11 @@ pub(super) fn lower(
     for mount in &spec.mounts {
         refuse_place(mount)?;
         let mut attrs = mount.attrs;
-        // /dev gets its nodes first.
+        let mut withheld = 0;
+        // /dev gets its nodes, and what is mounted below it, first.
         if mount.destination == "/dev" && attrs.set & libc::MS_RDONLY != 0 && !is_bind(mount) {
-            attrs.set &= !libc::MS_RDONLY;
+            withheld = libc::MS_RDONLY;
+            attrs.set &= !withheld;
             readonly_dev = true;
         }
         match &mount.kind {
@@ -171,7 +173,7 @@ pub(super) fn lower(
                     MountAction::Filesystem {
                         fstype: fstype.clone(),
                         source: source.clone(),
-                        flags: sb_flags | attrs.set,
+                        flags: (sb_flags | attrs.set) & !withheld,
                         data: data.clone(),
                         keep_mode: fstype == "tmpfs" && !has_option(data, "mode"),
                         copy_up: mount.copy_up && fstype == "tmpfs",

@@ -55,8 +55,13 @@ fn device_rule(index: usize, rule: &LinuxDeviceCgroup, faults: &mut Faults) {
         faults.add(format_args!("linux.resources.devices[{index}].type"), message);
     }
     if let Some(access) = rule.access().as_deref().filter(|access| !access.chars().all(|c| "rwm".contains(c))) {
-        let message = format!("{access:?} has a letter other than r, w and m");
-        faults.add(format_args!("linux.resources.devices[{index}].access"), message);
+        let (location, message) =
+            (format!("linux.resources.devices[{index}].access"), "has a letter other than r, w and m");
+        match access.contains(['r', 'w', 'm']) {
+            // As by runc.
+            true => faults.warn(location, format!("{access:?} {message}, which is ignored")),
+            false => faults.add(location, format!("{access:?} {message}")),
+        }
     }
     // -1 stands for all, as no number does.
     for (name, number) in [("major", rule.major()), ("minor", rule.minor())] {

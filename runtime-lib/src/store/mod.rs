@@ -18,9 +18,9 @@ pub use state::{State, Status};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ContainerId;
-use crate::sys::pidfd;
+use crate::sys::{lock, pidfd};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open, openat, renameat};
+use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
@@ -76,7 +76,14 @@ pub(crate) struct Entry {
 
 /// The lock of a container's directory; released when dropped.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<OwnedFd>);
+pub(crate) struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Its open file may be that of the entry, which goes on.
+        lock::release(&self.0);
+    }
+}
 
 fn os(what: &str, path: &Path) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::os(format!("{what} {}", path.display()), errno)
@@ -99,23 +106,33 @@ impl Entry {
             make_root(root)?;
             made = mkdirat(nix::fcntl::AT_FDCWD, &path, mode);
         }
-        let exists = || Error::new(ErrorKind::AlreadyExists, format!("container with given ID already exists: {id}"));
         match made {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(os("create", &path)(errno)),
+            Ok(()) => Entry::take(path.clone(), id, true).inspect_err(|error| {
+                // Nobody knows of it but we, and a directory that is not empty stays.
+                if error.kind() != ErrorKind::AlreadyExists {
+                    let _ = unlinkat(nix::fcntl::AT_FDCWD, &path, UnlinkatFlags::RemoveDir);
+                }
+            }),
+            Err(Errno::EEXIST) => Entry::take(path, id, false),
+            Err(errno) => Err(os("create", &path)(errno)),
         }
+    }
+
+    /// Takes the directory at `path`, which was just made or was there.
+    fn take(path: PathBuf, id: &ContainerId, made: bool) -> Result<(Entry, Lock)> {
+        let exists = || Error::new(ErrorKind::AlreadyExists, format!("container with given ID already exists: {id}"));
         let dir = match open_dir(&path) {
             Err(Errno::ENOENT) => return Err(exists()), // just deleted: it existed when we asked
             dir => dir.map_err(os("open", &path))?,
         };
         let entry = Entry { path, id: id.clone(), dir };
         // Who made the directory waits: a state command may be asking for the lock just now.
-        let lock = if made.is_ok() { Some(entry.lock()?) } else { entry.try_lock()? }.ok_or_else(exists)?;
+        let lock = if made { Some(entry.lock()?) } else { entry.try_lock()? }.ok_or_else(exists)?;
         // Ours, or left without a record by a create that was killed. Or deleted since it was opened.
-        if entry.has(RECORD) || !entry.is_current() {
+        if entry.has(RECORD)? || !entry.is_current()? {
             return Err(exists());
         }
-        if made.is_err() {
+        if !made {
             entry.remove_files()?;
             let _ = std::fs::remove_dir_all(entry.notify_directory());
         }
@@ -154,23 +171,18 @@ impl Entry {
     pub(crate) fn try_lock(&self) -> Result<Option<Lock>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = openat(&self.dir, ".", flags, Mode::empty()).map_err(os("open", &self.path))?;
-        match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Some(Lock(lock))),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, errno)) => Err(os("lock", &self.path)(errno)),
+        match lock::try_exclusive(&dir) {
+            Ok(()) => Ok(Some(Lock(dir))),
+            Err(Errno::EWOULDBLOCK) => Ok(None),
+            Err(errno) => Err(os("lock", &self.path)(errno)),
         }
     }
 
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> Result<Lock> {
-        let mut dir = self.dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
-        loop {
-            match Flock::lock(dir, FlockArg::LockExclusive) {
-                Ok(lock) => return Ok(Lock(lock)),
-                Err((again, Errno::EINTR)) => dir = again,
-                Err((_, errno)) => return Err(os("lock", &self.path)(errno)),
-            }
-        }
+        let dir = self.dir.try_clone().map_err(|error| Error::os("duplicate a descriptor", error))?;
+        lock::exclusive(&dir).map_err(os("lock", &self.path))?;
+        Ok(Lock(dir))
     }
 
     /// Whether somebody works on the container now.
@@ -180,11 +192,16 @@ impl Entry {
 
     /// Whether the directory still stands under its name: it may have been deleted, and the id used again, while this
     /// handle waited for the lock.
-    pub(crate) fn is_current(&self) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let opened = nix::sys::stat::fstat(&self.dir);
-        let named = std::fs::symlink_metadata(&self.path);
-        matches!((opened, named), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.dev(), b.ino()))
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    pub(crate) fn is_current(&self) -> Result<bool> {
+        let opened = nix::sys::stat::fstat(&self.dir).map_err(os("examine", &self.path))?;
+        match nix::sys::stat::lstat(&self.path) {
+            Ok(named) => Ok((opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(os("examine", &self.path)(errno)),
+        }
     }
 
     /// The id.
@@ -192,8 +209,13 @@ impl Entry {
         &self.id
     }
 
-    fn has(&self, name: &str) -> bool {
-        nix::unistd::faccessat(&self.dir, name, nix::unistd::AccessFlags::F_OK, nix::fcntl::AtFlags::empty()).is_ok()
+    fn has(&self, name: &str) -> Result<bool> {
+        use nix::unistd::{AccessFlags, faccessat};
+        match faccessat(&self.dir, name, AccessFlags::F_OK, nix::fcntl::AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(os("look for", &self.path.join(name))(errno)),
+        }
     }
 
     /// Writes what is to become the file `name`, beside it.
@@ -255,7 +277,7 @@ impl Entry {
             if executed {
                 // Somebody who works on it may have done the same.
                 let _lock = self.lock()?;
-                return if self.has(INIT) { Ok(true) } else { self.commit_init().map(|()| true) };
+                return if self.has(INIT)? { Ok(true) } else { self.commit_init().map(|()| true) };
             }
         }
         Ok(false)
@@ -403,12 +425,12 @@ mod tests {
     fn a_handle_knows_that_its_container_was_deleted_and_made_anew() {
         let root = tempfile::tempdir().unwrap();
         let (old, lock) = entry(root.path());
-        assert!(old.is_current());
+        assert!(old.is_current().unwrap());
         old.remove().unwrap();
         drop(lock);
-        assert!(!old.is_current());
+        assert!(!old.is_current().unwrap());
         let (new, _lock) = entry(root.path());
-        assert!(new.is_current() && !old.is_current());
+        assert!(new.is_current().unwrap() && !old.is_current().unwrap());
     }
 
     #[test]

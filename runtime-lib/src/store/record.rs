@@ -104,7 +104,7 @@ impl InitProcess {
     pub(crate) fn open(&self) -> Result<Option<OwnedFd>> {
         let pidfd = match crate::sys::pidfd::open(self.pid) {
             Err(Errno::ESRCH | Errno::EINVAL) => return Ok(None),
-            pidfd => pidfd.map_err(|errno| Error::os(format!("open process {}", self.pid), errno))?,
+            pidfd => pidfd.map_err(|errno| Error::os(format!("pidfd_open of process {}", self.pid), errno))?,
         };
         // Asked after the pidfd was opened: whose start time it is, is whose pidfd it is.
         let alive = stat(self.pid)?.is_some_and(|stat| !stat.ended && stat.start_time == self.start_time);

@@ -181,10 +181,13 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
     // SAFETY: F_SETFD without flags on the child's own copy of the descriptor table; execveat with strings and vectors
     // that `spawn` checked to be terminated.
     let result = unsafe {
-        syscall(libc::SYS_fcntl, [shared.inherit as usize, libc::F_SETFD as usize, 0, 0, 0]);
         let path = EMPTY.as_ptr() as usize;
         let flags = libc::AT_EMPTY_PATH as usize;
-        syscall(libc::SYS_execveat, [shared.program as usize, path, shared.args as usize, shared.env as usize, flags])
+        let (args, env) = (shared.args as usize, shared.env as usize);
+        match syscall(libc::SYS_fcntl, [shared.inherit as usize, libc::F_SETFD as usize, 0, 0, 0]) {
+            0 => syscall(libc::SYS_execveat, [shared.program as usize, path, args, env, flags]),
+            failed => failed,
+        }
     };
     shared.outcome.fail(result)
 }

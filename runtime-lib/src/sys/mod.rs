@@ -6,6 +6,7 @@ pub(crate) mod clone;
 pub(crate) mod fdpass;
 pub(crate) mod kill;
 pub(crate) mod limit;
+pub(crate) mod lock;
 pub(crate) mod memfd;
 pub(crate) mod mount;
 pub(crate) mod namespace;

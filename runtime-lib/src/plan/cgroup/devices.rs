@@ -76,7 +76,7 @@ impl DevicePolicy {
             replay.apply(rule).map_err(|fault| fault.at(format!("linux.resources.devices[{index}]")))?;
         }
         for (kind, major, minor, access) in ALWAYS {
-            replay.change((kind, major, minor), Access::parse(access)?, true)?;
+            replay.change((kind, major, minor), Access::parse(access), true)?;
         }
         let exceptions = replay.exceptions.into_iter();
         Ok(DevicePolicy {
@@ -103,7 +103,7 @@ impl Replay {
     fn apply(&mut self, rule: &LinuxDeviceCgroup) -> Result<()> {
         let access = match rule.access().as_deref() {
             None | Some("") => return Err(fault("device access field cannot be empty")),
-            Some(text) => Access::parse(text)?,
+            Some(text) => Access::parse(text),
         };
         let kind = match rule.typ() {
             // Whatever else such a rule says, the kernel takes it for all devices and forgets the exceptions.
@@ -117,6 +117,9 @@ impl Replay {
             Some(other) => return Err(fault(format!("invalid cgroup device type {:?}", other.as_str()))),
         };
         let key = (kind, number(rule.major(), "major")?, number(rule.minor(), "minor")?);
+        if access == Access::default() {
+            return Ok(());
+        }
         self.change(key, access, rule.allow())
     }
 
@@ -162,19 +165,18 @@ fn number(value: Option<i64>, name: &str) -> Result<Option<u32>> {
 }
 
 impl Access {
-    fn parse(text: &str) -> Result<Access> {
+    fn parse(text: &str) -> Access {
         let mut access = Access::default();
         for letter in text.chars() {
             match letter {
                 'r' => access.read = true,
                 'w' => access.write = true,
                 'm' => access.mknod = true,
-                other => {
-                    return Err(fault(format!("invalid device access {other:?} in {text:?}, known are r, w and m")));
-                }
+                // As runc: the specification's check has warned of it.
+                _ => {}
             }
         }
-        Ok(access)
+        access
     }
 
     fn union(self, other: Access) -> Access {

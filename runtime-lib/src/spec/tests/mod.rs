@@ -438,12 +438,12 @@ fn resources_cannot_lead_out_of_the_cgroup() {
     }
     check(
         &with(json!({
-            "devices": [{"allow": true, "type": "p", "access": "rx", "major": -2, "minor": 4294967296u64}],
+            "devices": [{"allow": true, "type": "p", "access": "x", "major": -2, "minor": 4294967296u64}],
             "cpu": {"cpus": "0\n"}, "rdma": {"a b": {}}, "network": {"priorities": [{"name": "e 0", "priority": 1}]}
         })),
         &[
             r#"linux.resources.devices[0].type: invalid device type "p""#,
-            r#"linux.resources.devices[0].access: "rx" has a letter other than r, w and m"#,
+            r#"linux.resources.devices[0].access: "x" has a letter other than r, w and m"#,
             "linux.resources.devices[0].major: -2 is out of range -1-4294967295",
             "linux.resources.devices[0].minor: 4294967296 is out of range -1-4294967295",
             "linux.resources.cpu.cpus: is not a list of numbers",

@@ -1,0 +1,50 @@
+//! What is no fault of corten's, with the reason.
+
+use crate::operation::Operation;
+use crate::trace::{Fault, Step};
+
+/// Whether the message tells the error.
+pub(crate) fn names(message: &str, errno: i32) -> bool {
+    let message = message.to_lowercase();
+    let words = nix::errno::Errno::from_raw(errno).desc().to_lowercase();
+    message.contains(&words)
+        || message.contains(&format!("os error {errno})"))
+        || message.contains(&std::io::Error::from_raw_os_error(errno).to_string().to_lowercase())
+}
+
+/// Errors that are no failure but a false statement about the machine: that a container, its record, its process or its cgroup is not
+/// there, or that a lock cannot be given back. Who believes the kernel has to act on them.
+pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
+    if step.text.starts_with("flock ") && step.text.contains(",8,") {
+        return true; // LOCK_UN
+    }
+    let Some((_, path)) = step.text.split_once(' ') else { return false };
+    let absent = path.ends_with("/state/container")
+        || [".json", "start.fifo"].iter().any(|end| path.ends_with(end))
+        || (path.starts_with("/proc/") && path.ends_with("/stat"))
+        || path.starts_with("/sys/fs/cgroup");
+    errno == libc::ENOENT && absent
+}
+
+/// Outcomes that are as good as they can be.
+pub(crate) fn is_known(step: &Step, fault: Fault, code: Option<i32>, message: &str) -> bool {
+    let Fault::Errno(errno) = fault else { return false };
+    let call = step.text.split(' ').next().unwrap_or_default();
+    match (call, errno) {
+        // The start of the C library and of Rust's: nothing has been done, and no code of ours runs yet. Later it is memory
+        // that cannot be had, which ends the program.
+        ("mprotect" | "mmap" | "mremap" | "poll" | "getrandom" | "sched_getaffinity", _) => code != Some(0),
+        // Where it may not make nodes (in a user namespace nobody told of) it binds the host's.
+        ("mknodat", libc::EPERM) => code == Some(0),
+        // Between the fork and the program of a hook there is only an exit code to tell with.
+        ("dup2" | "dup3" | "close_range" | "fcntl" | "execve", _) => message.contains("exit status 127"),
+        // Rust's own way to run ps(1) ends the program there.
+        ("read", libc::EIO) => message.contains("std/src/sys/process"),
+        _ => false,
+    }
+}
+
+/// What follows of a call that is not there at all.
+pub(crate) fn is_known_without(_calls: &[&str], _operation: Operation, _message: &str) -> bool {
+    false
+}

@@ -1,0 +1,543 @@
+//! One operation on one kind of container: tried with each fault, and judged.
+
+use crate::bundle::{self, Kind, Program};
+use crate::explained;
+use crate::operation::Operation;
+use crate::trace::{self, Fault, Outcome, Step};
+use crate::watchdog::Watchdog;
+use crate::{leftovers, missing};
+use std::cell::RefCell;
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the container's program may take to say something.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The exit code of a command whose program SIGKILL ended.
+const KILLED: i32 = 137;
+
+/// What a worker is to do.
+pub(crate) struct Task {
+    /// The program under test.
+    pub(crate) corten: PathBuf,
+    /// Cgroup version 2 only.
+    pub(crate) unified: bool,
+    /// On which containers.
+    pub(crate) kind: Kind,
+    /// With which command.
+    pub(crate) operation: Operation,
+    /// Only each so-many-th fault, beginning with this one.
+    pub(crate) every: usize,
+    /// See `every`.
+    pub(crate) first: usize,
+    /// Print what the failures say.
+    pub(crate) messages: bool,
+    /// Let all calls of a kind fail, not one.
+    pub(crate) missing: bool,
+}
+
+/// Where it works, and what it compares with.
+pub(crate) struct Worker {
+    task: Task,
+    directory: PathBuf,
+    cgroup: String,
+    watchdog: Watchdog,
+    host: Vec<String>,
+    mounts: String,
+    net_devices: Vec<String>,
+    bundle_names: Vec<String>,
+    /// What the first success said.
+    speech: RefCell<Option<Vec<String>>>,
+}
+
+impl Worker {
+    /// Makes the bundles and a container beside, and takes all orphans from now on.
+    pub(crate) fn new(task: Task, directory: PathBuf) -> Worker {
+        let cgroup = format!("/corten-faults-{}", std::process::id());
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o711)).unwrap();
+        for (name, cgroup) in [("bundles", cgroup.clone()), ("bystander", format!("{cgroup}-bystander"))] {
+            std::fs::create_dir(directory.join(name)).unwrap();
+            bundle::make(&directory.join(name), task.kind, task.unified, &cgroup);
+        }
+        for name in ["state", "tmp", "out"] {
+            std::fs::create_dir(directory.join(name)).unwrap();
+        }
+        let resources = match task.unified {
+            true => {
+                r#"{"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rwm"}]}"#
+            }
+            false => r#"{"pids": {"limit": 77}}"#,
+        };
+        std::fs::write(directory.join("resources.json"), resources).unwrap();
+        let worker = Worker {
+            cgroup,
+            watchdog: Watchdog::new(),
+            host: bundle::own_namespaces(),
+            mounts: leftovers::mounts(),
+            net_devices: leftovers::net_devices(),
+            bundle_names: Vec::new(),
+            speech: RefCell::default(),
+            task,
+            directory,
+        };
+        let bystander = worker.directory.join("bystander/waits").display().to_string();
+        worker.must(&["run", "--detach", "--bundle", &bystander, "bystander"]).unwrap();
+        nix::sys::prctl::set_child_subreaper(true).unwrap();
+        worker
+    }
+
+    /// The container's id.
+    pub(crate) fn id(&self) -> &'static str {
+        "container"
+    }
+
+    /// The bundle with the program.
+    pub(crate) fn bundle(&self, program: Program) -> PathBuf {
+        self.directory.join("bundles").join(program.directory())
+    }
+
+    /// What `update` is given.
+    pub(crate) fn resources(&self) -> PathBuf {
+        self.directory.join("resources.json")
+    }
+
+    fn output(&self, name: &str) -> PathBuf {
+        self.directory.join("out").join(name)
+    }
+
+    fn command(&self, words: &[&str], name: &str) -> Command {
+        let mut command = Command::new(&self.task.corten);
+        command.env("TMPDIR", self.directory.join("tmp"));
+        command.arg("--root").arg(self.directory.join("state")).args(words);
+        self.with_output(command, name)
+    }
+
+    fn with_output(&self, mut command: Command, name: &str) -> Command {
+        let file = |kind: &str| Stdio::from(File::create(self.output(&format!("{name}.{kind}"))).unwrap());
+        // Files and not pipes: a container goes on with what its create had.
+        command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
+        command
+    }
+
+    fn text(&self, name: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.output(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// Runs a command of the runtime without any fault; its exit code.
+    fn plainly(&self, words: &[&str], name: &str) -> Result<i32, String> {
+        match self.wait_for(self.command(words, name)) {
+            Err(Hung) => Err(format!("{} hangs", words.join(" "))),
+            Ok(code) => Ok(code.unwrap_or(-1)),
+        }
+    }
+
+    #[allow(clippy::zombie_processes, reason = "reap_until reaps it")]
+    fn wait_for(&self, mut command: Command) -> Result<Option<i32>, Hung> {
+        let child = command.spawn().expect("start the runtime");
+        self.watchdog.arm();
+        self.watchdog.watch(child.id() as i32);
+        let code = leftovers::reap_until(child.id() as i32);
+        if self.watchdog.disarm() { Err(Hung) } else { Ok(code) }
+    }
+
+    /// Runs a command of the runtime that has to succeed.
+    pub(crate) fn must(&self, words: &[&str]) -> Result<(), String> {
+        match self.plainly(words, "plain")? {
+            0 => Ok(()),
+            code => Err(format!("{}: exit code {code}: {}", words.join(" "), self.text("plain.err").trim())),
+        }
+    }
+
+    /// `create` or `run` of the bundle with the program.
+    pub(crate) fn run_bundle(&self, verb: &[&str], program: Program) -> Result<(), String> {
+        let bundle = self.bundle(program).display().to_string();
+        let words = [verb, &["--bundle", &bundle, self.id()]].concat();
+        match self.plainly(&words, "prepared")? {
+            0 => Ok(()),
+            code => Err(format!("{}: exit code {code}: {}", words.join(" "), self.text("prepared.err").trim())),
+        }
+    }
+
+    fn status(&self) -> Result<String, String> {
+        let code = self.plainly(&["state", self.id()], "state")?;
+        let state: serde_json::Value = serde_json::from_str(&self.text("state.out")).unwrap_or_default();
+        match state["status"].as_str() {
+            Some(status) if code == 0 => Ok(status.to_owned()),
+            _ => Err(format!("state: exit code {code}: {}", self.text("state.err").trim())),
+        }
+    }
+
+    /// The container has this status.
+    pub(crate) fn status_is(&self, wanted: &str) -> Result<(), String> {
+        match self.status()? {
+            status if status == wanted => Ok(()),
+            status => Err(format!("it is {status}, not {wanted}")),
+        }
+    }
+
+    /// The container will have this status.
+    pub(crate) fn wait_for_status(&self, wanted: &str) -> Result<(), String> {
+        self.eventually(|| self.status_is(wanted))
+    }
+
+    fn eventually(&self, mut condition: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match condition() {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+                result => return result,
+            }
+        }
+    }
+
+    /// There is no such container, nor anything of it.
+    pub(crate) fn is_gone(&self) -> Result<(), String> {
+        if let Ok(status) = self.status() {
+            return Err(format!("it is still there, {status}"));
+        }
+        match self.leftovers() {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("it left {}", left.join(", "))),
+        }
+    }
+
+    /// The program says what it said the first time, when nothing had gone wrong.
+    pub(crate) fn speaks_as_ever(&self, output: &Path) -> Result<(), String> {
+        let said =
+            || bundle::normalised(&String::from_utf8_lossy(&std::fs::read(output).unwrap_or_default()), &self.host);
+        self.eventually(|| said().map(drop).ok_or_else(|| "the program did not say everything".to_owned()))?;
+        let mut said = said().unwrap_or_default();
+        said.extend(
+            std::fs::read_to_string(self.directory.join("bundles/hooks.log"))
+                .unwrap_or_default()
+                .lines()
+                .map(Into::into),
+        );
+        self.as_ever(said)
+    }
+
+    /// The command prints what it printed the first time, but for what is of the moment.
+    pub(crate) fn prints_as_ever(&self, output: &Path) -> Result<(), String> {
+        let text = std::fs::read_to_string(output).unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.contains("\"created\"") && !line.contains("\"pid\""));
+        let without_numbers = |line: &str| {
+            line.split_whitespace()
+                .filter(|word| !word.starts_with(|c: char| c.is_ascii_digit()))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        self.as_ever(lines.map(without_numbers).collect())
+    }
+
+    fn as_ever(&self, said: Vec<String>) -> Result<(), String> {
+        let mut speech = self.speech.borrow_mut();
+        let ever = speech.get_or_insert_with(|| said.clone());
+        if *ever == said {
+            return Ok(());
+        }
+        let missing = ever.iter().filter(|line| !said.contains(line)).map(|line| format!("-{line}"));
+        let new = said.iter().filter(|line| !ever.contains(line)).map(|line| format!("+{line}"));
+        Err(format!("it says something else: {}", missing.chain(new).take(8).collect::<Vec<_>>().join(" | ")))
+    }
+
+    /// `update` had its effect.
+    pub(crate) fn is_updated(&self) -> Result<(), String> {
+        if self.task.unified && self.task.kind == Kind::User {
+            // The node is the host's, on which its root has no right anyway.
+            return self.status_is("running");
+        }
+        if self.task.unified {
+            // Opened by the container's own root: by its user it may be only written.
+            return self.must(&["exec", "--user", "0", self.id(), "/bin/sh", "-c", ": >/dev/kmsg"]);
+        }
+        let limit = Path::new("/sys/fs/cgroup/pids").join(self.cgroup.trim_start_matches('/')).join("pids.max");
+        match std::fs::read_to_string(limit).unwrap_or_default().trim() {
+            "77" => Ok(()),
+            other => Err(format!("pids.max is {other}")),
+        }
+    }
+
+    /// What is left of the container, if it should be gone.
+    fn leftovers(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        left.extend(leftovers::processes());
+        left.extend(leftovers::cgroups(&self.cgroup));
+        let state = leftovers::names(&self.directory.join("state"));
+        left.extend(state.into_iter().filter(|name| name != "bystander").map(|name| format!("state {name}")));
+        left.extend(
+            leftovers::names(&self.directory.join("tmp")).into_iter().map(|name| format!("temporary file {name}")),
+        );
+        if leftovers::mounts() != self.mounts {
+            left.push("a mount".to_owned());
+        }
+        if leftovers::net_devices() != self.net_devices {
+            left.push("a network device".to_owned());
+        }
+        let names = self.bundle_names();
+        if !self.bundle_names.is_empty() && names != self.bundle_names {
+            left.push(format!("something in the bundle: {names:?}"));
+        }
+        left
+    }
+
+    fn bundle_names(&self) -> Vec<String> {
+        let bundles = self.directory.join("bundles");
+        let places = ["", "rootfs", "rootfs/dev", "rootfs/etc", "rootfs/tmp", "speaks", "ends", "waits"];
+        places
+            .iter()
+            .flat_map(|place| leftovers::names(&bundles.join(place)))
+            .filter(|name| name != "hooks.log")
+            .collect()
+    }
+
+    fn traced(&self, fault: Option<(&Step, Fault)>) -> Outcome {
+        let words = self.task.operation.words(self);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let beside = (self.task.operation == Operation::Start).then(|| self.first_pid()).flatten();
+        trace::run(&self.watchdog, self.command(&words, "traced"), fault, beside)
+    }
+
+    fn first_pid(&self) -> Option<i32> {
+        self.status().ok()?;
+        let state: serde_json::Value = serde_json::from_str(&self.text("state.out")).ok()?;
+        i32::try_from(state["pid"].as_i64()?).ok().filter(|pid| *pid > 0)
+    }
+
+    /// Tries everything; prints what the driver reads.
+    pub(crate) fn run(mut self) {
+        let steps = self.baseline().unwrap_or_else(|error| {
+            println!("wrong\twithout any fault\t{error}");
+            self.recover();
+            Vec::new()
+        });
+        self.bundle_names = self.bundle_names();
+        let trials: Vec<Trial<'_>> = match self.task.missing {
+            true if steps.is_empty() => Vec::new(),
+            true => missing_trials(),
+            false => {
+                steps.iter().flat_map(|step| faults_at(step).into_iter().map(|fault| Trial::One(step, fault))).collect()
+            }
+        };
+        let (mut tried, mut unreached) = (0, 0);
+        for trial in trials.iter().skip(self.task.first).step_by(self.task.every) {
+            match self.try_one(trial) {
+                None => unreached += 1,
+                Some(complaints) => {
+                    tried += 1;
+                    if !complaints.is_empty() {
+                        let message = self.text("traced.err").trim().replace('\n', " / ");
+                        println!("wrong\t{}\t{}; it said: {message}", trial.shown(), complaints.join("; "));
+                    }
+                }
+            }
+        }
+        println!("tried\t{tried}\nunreached\t{unreached}\nsteps\t{}", steps.len());
+        nix::sys::prctl::set_child_subreaper(false).unwrap();
+        let bystander =
+            self.must(&["exec", "bystander", "/bin/true"]).and(self.must(&["delete", "--force", "bystander"]));
+        if let Err(error) = bystander {
+            println!("wrong\tthe container beside\t{error}");
+        }
+    }
+
+    /// Without a fault, twice: what the first says is what all others have to say.
+    fn baseline(&self) -> Result<Vec<Step>, String> {
+        let operation = self.task.operation;
+        let mut steps = Vec::new();
+        for _ in 0..2 {
+            self.forget_hooks();
+            operation.prepare(self)?;
+            let outcome = self.traced(None);
+            if outcome.code != Some(0) {
+                return Err(format!("exit code {:?}: {}", outcome.code, self.text("traced.err")));
+            }
+            operation.verify(self, &self.spoken())?;
+            self.must(&["delete", "--force", self.id()])?;
+            match self.leftovers() {
+                left if left.is_empty() => steps = outcome.steps,
+                left => return Err(format!("it left {}", left.join(", "))),
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Where the container's program writes to.
+    fn spoken(&self) -> PathBuf {
+        self.output(if self.task.operation == Operation::Start { "prepared.out" } else { "traced.out" })
+    }
+
+    fn forget_hooks(&self) {
+        let _ = std::fs::remove_file(self.directory.join("bundles/hooks.log"));
+    }
+
+    /// What is wrong after a fault; none if the step was not reached.
+    fn try_one(&self, trial: &Trial<'_>) -> Option<Vec<String>> {
+        self.forget_hooks();
+        if let Err(error) = self.task.operation.prepare(self) {
+            self.recover();
+            return Some(vec![format!("cannot prepare: {error}")]);
+        }
+        let outcome = match trial {
+            Trial::One(step, fault) => self.traced(Some((step, *fault))),
+            Trial::All(calls, errno) => self.without(calls, *errno),
+        };
+        let mut wrong = Vec::new();
+        if outcome.hung {
+            wrong.push("it hangs".to_owned());
+        }
+        let fault = trial.fault();
+        let message = self.text("traced.err");
+        if outcome.fired && self.task.messages && outcome.code != Some(0) && matches!(fault, Fault::Errno(_)) {
+            println!("message\t{}\t{}", trial.shown(), message.trim().replace('\n', " / "));
+        }
+        let known = match trial {
+            Trial::One(step, fault) => explained::is_known(step, *fault, outcome.code, &message),
+            Trial::All(calls, _) => explained::is_known_without(calls, self.task.operation, &message),
+        };
+        wrong.extend(self.judge(fault, &outcome).err().filter(|_| !known));
+        wrong.extend(self.must(&["delete", "--force", self.id()]).err());
+        wrong.extend(self.leftovers());
+        if self.task.operation.makes() || self.task.operation.deletes() {
+            let again = self.run_bundle(&["create"], Program::Waits).and(self.must(&["delete", "--force", self.id()]));
+            wrong.extend(again.err().map(|error| format!("the id cannot be used again: {error}")));
+        }
+        if !wrong.is_empty() {
+            self.recover();
+        }
+        outcome.fired.then_some(wrong)
+    }
+
+    fn without(&self, calls: &[&str], errno: i32) -> Outcome {
+        let words = self.task.operation.words(self);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let command = missing::without(calls, errno, &self.command(&words, "traced"));
+        let code = self.wait_for(self.with_output(command, "traced"));
+        Outcome { fired: true, hung: code.is_err(), code: code.ok().flatten(), ..Outcome::default() }
+    }
+
+    fn judge(&self, fault: Fault, outcome: &Outcome) -> Result<(), String> {
+        let operation = self.task.operation;
+        let launcher_killed = fault == Fault::KillLauncher && outcome.fired;
+        let message = self.text("traced.err");
+        let says_why = match fault {
+            Fault::Errno(errno) => explained::names(&message, errno),
+            _ => !message.trim().is_empty(),
+        };
+        match outcome.code {
+            // The program's end counts, and that the container could not be taken away after it is said.
+            Some(0) if operation == Operation::Run && says_why => return Ok(()),
+            Some(0) => match operation.verify(self, &self.spoken()) {
+                // Once it may go on, an init that is killed is a program that was killed.
+                Err(_) if fault == Fault::KillCaller && operation.runs_program() => return Ok(()),
+                Err(_) if fault == Fault::KillCaller && operation == Operation::Create => {
+                    return self.status_is("stopped");
+                }
+                verified => return verified,
+            },
+            Some(KILLED) if fault == Fault::KillCaller && operation.waits_for_program() => return Ok(()),
+            None if !launcher_killed => return Err("a signal ended it".to_owned()),
+            None => return self.after_a_kill(),
+            Some(_) => {}
+        }
+        match fault {
+            Fault::Delay => return Err("it does not bear a delay".to_owned()),
+            _ if !says_why => return Err("it does not name the error".to_owned()),
+            _ => {}
+        }
+        if operation.makes() {
+            return self.is_gone();
+        }
+        if operation.keeps() {
+            return self.status_is("running");
+        }
+        Ok(())
+    }
+
+    /// The next commands see a container that is consistent, or none.
+    fn after_a_kill(&self) -> Result<(), String> {
+        match self.task.operation {
+            operation if operation.keeps() => self.status_is("running"),
+            Operation::Pause | Operation::Resume => match self.status()?.as_str() {
+                "running" => self.must(&["exec", self.id(), "/bin/true"]),
+                "paused" => {
+                    self.must(&["resume", self.id()]).and_then(|()| self.must(&["exec", self.id(), "/bin/true"]))
+                }
+                other => Err(format!("it is {other}")),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// After something went wrong: the next try begins clean.
+    fn recover(&self) {
+        let _ = self.must(&["delete", "--force", self.id()]);
+        leftovers::kill_children();
+        let _ = leftovers::processes();
+        let _ = std::fs::remove_dir_all(self.directory.join("state").join(self.id()));
+        for cgroup in leftovers::cgroups(&self.cgroup) {
+            let _ = std::fs::write(Path::new(&cgroup).join("cgroup.freeze"), "0");
+            let _ = std::fs::write(Path::new(&cgroup).join("freezer.state"), "THAWED");
+            let _ = std::fs::remove_dir(&cgroup);
+        }
+        for name in leftovers::names(&self.directory.join("tmp")) {
+            let _ = std::fs::remove_file(self.directory.join("tmp").join(name));
+        }
+    }
+}
+
+/// The watchdog had to end it.
+struct Hung;
+
+/// What is tried.
+enum Trial<'a> {
+    /// A fault at a step.
+    One(&'a Step, Fault),
+    /// All these calls fail with the error.
+    All(Vec<&'static str>, i32),
+}
+
+impl Trial<'_> {
+    fn fault(&self) -> Fault {
+        match self {
+            Trial::One(_, fault) => *fault,
+            Trial::All(_, errno) => Fault::Errno(*errno),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Trial::One(step, fault) => shown(step, *fault),
+            Trial::All(calls, errno) => {
+                format!("without {} {:?}", calls.join(","), nix::errno::Errno::from_raw(*errno))
+            }
+        }
+    }
+}
+
+fn missing_trials() -> Vec<Trial<'static>> {
+    let with = |errno: i32| missing::sets().into_iter().map(move |calls| Trial::All(calls, errno));
+    with(libc::ENOSYS).chain(with(libc::EPERM)).collect()
+}
+
+/// The faults that are tried at a step.
+fn faults_at(step: &Step) -> Vec<Fault> {
+    let errnos = crate::calls::errnos(step.number).iter().filter(|errno| !explained::is_a_lie(step, **errno));
+    let mut faults: Vec<Fault> = errnos.map(|errno| Fault::Errno(*errno)).collect();
+    faults.push(Fault::KillLauncher);
+    if step.process > 0 {
+        faults.push(Fault::KillCaller);
+    }
+    faults.push(Fault::Delay);
+    faults
+}
+
+fn shown(step: &Step, fault: Fault) -> String {
+    let fault = match fault {
+        Fault::Errno(errno) => format!("{:?}", nix::errno::Errno::from_raw(errno)),
+        other => format!("{other:?}"),
+    };
+    format!("process {} call {} {} {fault}", step.process, step.ordinal, step.text)
+}
