@@ -6,6 +6,8 @@ const CGROUP: &str =
     "on version 1 runc leaves the tmpfs writable that holds the hierarchies, although the mount is to be `ro`";
 const MQUEUE: &str = "runc makes the file system before it is in the mapped group; with corten it is root's in both";
 const ACCESS_TIME: &str = "of noatime and strictatime on one bind mount(2) takes the latter; corten keeps noatime";
+const TMPFS_MODE: &str =
+    "on a directory of the image runc 1.1 gives a tmpfs that directory's mode, whatever its own option says";
 const REPLACED: &str =
     "a default device stays allowed when another node is put in its place; runc takes its rule away with the node";
 
@@ -30,11 +32,9 @@ pub(crate) const PLACES: &[(&str, &str, &str)] = &[
         "\"user\"",
         "in a user namespace the container's root, whose keyring it is, may search it; with runc everybody else may",
     ),
-    (
-        "paths.*.mode",
-        "\"mode=",
-        "on a directory of the image runc 1.1 gives a tmpfs that directory's mode, whatever its own option says",
-    ),
+    ("paths.*.mode", "\"mode=", TMPFS_MODE),
+    ("devices.*.mode", "\"mode=700\"", TMPFS_MODE),
+    ("devices./dev/extra.mode", "\"mode=", TMPFS_MODE),
     ("files./sys/fs/cgroup/devices/devices.list", "\"/dev/full\"", REPLACED),
     ("mounts.*.options", "\"noatime\",\"strictatime\"", ACCESS_TIME),
     ("mounts.*.options", "\"noatime\",\"relatime\",\"strictatime\"", ACCESS_TIME),
@@ -46,6 +46,8 @@ pub(crate) const PLACES: &[(&str, &str, &str)] = &[
     ("kernel.personality", "\"personality\"", NEWER),
     ("kernel.memory_policy.*", "\"memoryPolicy\"", NEWER),
     ("kernel.names.domain", "\"domainname\"", NEWER),
+    // What an earlier configuration has named stays in the namespace that is joined.
+    ("kernel.names.domain", "/ns/uts\"", NEWER),
     (
         "mounts.*(no. 2).options",
         "\"readonlyPaths\":[\"/\"",
