@@ -94,6 +94,11 @@ pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
         "hooks.poststop[0].path: \"relative\" is not an absolute path",
         "the specification demands an absolute path; runc finds out when the container is deleted, and warns",
     ),
+    (
+        "corten",
+        "check source: No such device",
+        "in a user namespace a device is the host's of that name, and must have the numbers asked for; runc binds it unseen",
+    ),
     ("corten", "is given twice", "rlimits: the specification demands an error; runc takes the last"),
     (
         "corten",
