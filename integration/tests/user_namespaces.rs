@@ -3,7 +3,7 @@
 
 use corten_integration::{Bundle, Invocation, Sandbox, eventually, on_every_view, once};
 use serde_json::{Value, json};
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
 /// Container id, host id, size.
@@ -132,6 +132,29 @@ fn file_systems_of_a_user_namespace_belong_to_its_root() {
                             /sys 65534 65534\n/dev/pts/ptmx 0 0\n";
             assert_eq!(shown, expected, "user {user}");
         }
+    });
+}
+
+#[test]
+fn what_only_the_hosts_root_can_walk_to_is_bound() {
+    once(|t| {
+        let closed = t.new_path("for-root");
+        std::fs::create_dir_all(closed.join("tree")).unwrap();
+        std::fs::write(closed.join("file"), "a file\n").unwrap();
+        std::fs::write(closed.join("tree/in-it"), "in a tree\n").unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let source = |name: &str| closed.join(name).display().to_string();
+        let bundle = t.bundle().user_namespace(100_000);
+        let bundle = bundle.mount("/file", "bind", source("file"), &["bind", "ro", "nosuid"]);
+        let bundle = bundle.mount("/tree", "bind", source("tree"), &["rbind", "nodev"]);
+        let script = "cat /file /tree/in-it; grep -E '/(file|tree) ' /proc/self/mounts | cut -d' ' -f2,4 | tr , '\n' | \
+                      grep -xE '/file ro|nosuid|nodev|/tree rw'";
+        assert_eq!(t.output_of(bundle.clone().sh(script)), "a file\nin a tree\n/file ro\nnosuid\n/tree rw\nnodev\n");
+        // Where there is nothing, the error is the one that it always is.
+        let missing = bundle.mount("/missing", "bind", source("missing"), &["bind"]).args(&["true"]);
+        let output = t.container(missing).command("run").fails(1);
+        assert!(output.stderr().contains("missing"), "{output}");
+        t.assert_nothing_left();
     });
 }
 

@@ -4,7 +4,7 @@
 //! that nobody has used yet. So the launcher makes these mounts, detached, and the init only attaches them. The kernel
 //! takes a mapping as a user namespace: one is made for each, held by an init that waits for orders that never come.
 
-use super::{idmap, orders, start_init_in};
+use super::{idmap, orders, sources, start_init_in};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{MountAction, MountStep, Plan};
 use crate::spec::{MountIdMap, NamespaceKind, PropagationKind};
@@ -14,15 +14,24 @@ use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Makes the mounts of the steps that have mappings: their places, and the mounts.
+/// Makes the mounts of the steps that have mappings, and of those whose source the init cannot reach: their places, and
+/// the mounts.
 ///
 /// # Errors
 /// The source, the file system or the mapping, named by the element.
 pub(super) fn make(plan: &Plan, joined: &[OwnedFd], privileged: bool) -> Result<Vec<(usize, OwnedFd)>> {
     let mut made = Vec::new();
     let mut namespaces: Vec<(&MountIdMap, OwnedFd)> = Vec::new();
+    let out_of_reach = sources::may_be_out_of_reach(plan, privileged);
     for (place, step) in plan.mounts.iter().enumerate() {
-        let Some(map) = &step.id_map else { continue };
+        let Some(map) = &step.id_map else {
+            if let Some(tree) = out_of_reach.then(|| sources::copy(step)).flatten() {
+                let location = format!("mounts[{}]", step.index);
+                spread(plan, &tree).map_err(|errno| Error::os("set propagation", errno).at(location))?;
+                made.push((place, tree));
+            }
+            continue;
+        };
         let location = format!("mounts[{}]", step.index);
         if !privileged {
             let message = "id-mapped mounts are not supported for rootless containers";

@@ -12,6 +12,7 @@ mod listener;
 mod netdev;
 mod orders;
 mod report;
+mod sources;
 mod undo;
 #[allow(dead_code, unreachable_pub, reason = "the init's side of it is used there")]
 #[path = "../../init/wire.rs"]
