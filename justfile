@@ -82,13 +82,6 @@ bench *ARGS:
 many COUNT="1000": build
     cargo run --release --package corten-benches --bin many -- {{COUNT}}
 
-# a fuzz target for some minutes (nightly toolchain and cargo-fuzz)
-fuzz MINUTES="1" TARGET="config":
-    cargo +nightly fuzz run {{TARGET}} -- -max_total_time=$(({{MINUTES}} * 60))
-# the seccomp compiler against libseccomp, and what a profile adds to a run (root, libseccomp-dev)
-bench-seccomp *ARGS:
-    cargo run --release --package corten-benches --features libseccomp --bin seccomp -- {{ARGS}}
-
 # compares the seccomp tables with a regeneration from Debian's headers, which it fetches
 seccomp-tables:
     SECCOMP_UAPI=$(tools/seccomp-uapi.sh target/seccomp-uapi) cargo test --package libcorten --lib seccomp::tables
