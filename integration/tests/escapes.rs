@@ -1,6 +1,8 @@
 //! What an image or a configuration may try in order to reach the machine, each named after the class of the flaw it guards.
 
 use corten_integration::{Bundle, Sandbox, on_every_view, once};
+use serde_json::json;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A file of the machine, and a script that prints its contents if the working directory is outside the root.
@@ -117,5 +119,77 @@ fn only_a_procfs_can_be_bound_on_proc() {
         t.container(bundle).command("run").fails(1);
         let bundle = t.bundle().sh("head -n 1 /proc/meminfo | cut -d: -f1").bind("/proc", "/proc", &["rbind"]);
         assert_eq!(t.output_of(bundle), "MemTotal\n");
+    });
+}
+
+/// What can be standard input and output, the command that makes it, and whether it is given to a user that is not root: a pipe is, for
+/// the program to open /dev/stdout again; what the caller has redirected its output to stays the caller's.
+const STREAMS: [(&str, &str, u32); 3] =
+    [("a file", "touch PATH", 0), ("a device", "mknod PATH c 1 5", 0), ("a pipe", "mkfifo PATH", 1000)];
+
+/// CVE-2024-45310's kin: the owner of a file of the machine changed, because the file was a standard stream.
+#[test]
+fn only_pipes_among_the_standard_streams_are_given_to_the_user() {
+    once(|t| {
+        for (what, make, expected) in STREAMS {
+            if expected == 0 && t.differs("files as standard streams") {
+                continue;
+            }
+            let path = t.new_path("stream");
+            t.host_shell(&make.replace("PATH", path.to_str().unwrap()));
+            // All three, so that nothing else is at stake.
+            let redirect = format!("exec 0<>{0} 1<>{0} 2<>{0}", path.display());
+            let owner = || std::fs::metadata(&path).unwrap().uid();
+            let user = json!({"uid": 1000, "gid": 1000});
+            let container = t.container(t.bundle().set("/process/user", user).args(&["sleep", "1000"]));
+            container.command("run").option("--detach").behind(&redirect).ok();
+            assert_eq!(owner(), expected, "run: {what}");
+            std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
+            // Detached as well: in the foreground runc has pipes of its own.
+            container.command("exec").option("--detach").operand("true").behind(&redirect).ok();
+            let unchanged = expected != 0 && t.differs("the owner of a pipe of exec");
+            assert_eq!(owner(), if unchanged { 0 } else { expected }, "exec: {what}");
+            container.command("delete").option("--force").ok();
+        }
+        t.assert_nothing_left();
+    });
+}
+
+/// Says of each cgroup mount whether anything of it can be changed.
+const CGROUPS: &str =
+    "grep -E '^[^ ]+ /sys/fs/cgroup[^ ]* cgroup2? ' /proc/self/mounts | while read -r _ at kind options _; do
+    can=seen
+    case ,$options, in *,ro,*) ;; *) can=$options ;; esac
+    if (: >> $at/cgroup.procs) 2>/dev/null; then can=opened; fi
+    if mkdir $at/made-inside 2>/dev/null; then rmdir $at/made-inside; can=made; fi
+    echo $can
+done | sort | uniq";
+
+/// CVE-2023-25809: root of a user namespace may not mount the cgroup tree without a cgroup namespace of its own; what is bound in its
+/// place was not as read-only as the mount was to be, and root, if it is the machine's, could write to it.
+#[test]
+fn without_a_cgroup_namespace_root_of_a_user_namespace_cannot_change_cgroups() {
+    on_every_view(|t| {
+        let bundle = || {
+            let bundle = t.bundle().without_namespace("cgroup").remove("/linux/resources").remove("/process/rlimits");
+            // Of the ids only root's is mapped.
+            bundle.set("/mounts/2/options", json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666"])).sh(CGROUPS)
+        };
+        let of = |user: u32, bundle: Bundle| {
+            let mapping = json!([{"containerID": 0, "hostID": user, "size": 1}]);
+            let bundle = bundle.namespace("user", "").set("/linux/uidMappings", mapping.clone());
+            bundle.set("/linux/gidMappings", mapping)
+        };
+        let run = |bundle| t.container(bundle).command("run");
+        assert_eq!(run(bundle()).in_user_namespace().ok().stdout(), "seen\n", "in a user namespace that is there");
+        assert_eq!(run(of(0, bundle())).ok().stdout(), "seen\n", "in a new one");
+        let nobody = of(65534, bundle()).remove("/linux/cgroupsPath");
+        let state = t.new_directory();
+        for path in [nobody.path(), &state, &nobody.rootfs("/")] {
+            std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
+        }
+        let output = run(nobody).global("--root").global(&state).unprivileged().ok();
+        assert_eq!(output.stdout(), "seen\n", "of an ordinary user");
+        t.assert_nothing_left();
     });
 }

@@ -269,12 +269,12 @@ fn bind(source: String, attrs: MountAttrs) -> MountAction {
 }
 
 /// Version 2: the hierarchy itself, which a cgroup namespace roots at the container's cgroup. Where the kernel refuses
-/// that in a user namespace, the container's own directory is bound, as runc does.
+/// that in a user namespace, which may be the caller's, the container's own directory is bound, as runc does.
 fn cgroup_v2(mount: &Mount, spec: &ValidSpec, cgroup: &CgroupPlan) -> MountStep {
     let mut action = filesystem("cgroup2", "cgroup", mount.attrs.set, "");
     if let MountAction::Filesystem { recursive_attrs, propagation, or_bind, .. } = &mut action {
         (*recursive_attrs, *propagation) = (mount.recursive_attrs, mount.propagation.clone());
-        if spec.namespaces.user != Namespace::Host {
+        if spec.namespaces.user != Namespace::Host || spec.namespaces.cgroup == Namespace::Host {
             *or_bind = cgroup.paths.unified().map(|directory| directory.absolute().to_string_lossy().into_owned());
         }
     }
