@@ -327,6 +327,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "what_is_written_to_proc_is_swapped_for_files_of_the_image",
         "a container that it has created ends by itself",
     ),
+    (
+        Crun,
+        "a_container_that_joins_namespaces_cannot_be_traced_or_looked_into",
+        "it loses: what joins the user and pid namespace of another container can be traced there",
+    ),
     (Crun, "dev_is_swapped_for_a_link", "it loses: its nodes and links are made where the link leads, outside"),
     (Crun, "proc_is_swapped_while_its_files_are_masked", "it loses: masks are looked up by name"),
     (Crun, "the_console_and_the_terminals_are_swapped_for_links", "it refuses every start with a file on /dev/console"),
