@@ -113,6 +113,9 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Runc, "poststart hooks run in start", "it runs them at the end of create, with the status created"),
     (Runc, "poststop hooks after a failed one", "it stops at the first that fails; the specification goes on"),
     (Runc, "start reports a failed startContainer hook", "its start has already returned when the hook runs"),
+    (Crun, "HOME of no directory", "it leaves it empty"),
+    (Crun, "HOME without an entry", "it leaves it empty"),
+    (Runc, "HOME of no directory", "it sets it to nothing; a line without a number is one of user 0 for it"),
     (
         Runc,
         "locked flags of a bind in a user namespace",

@@ -48,10 +48,7 @@ impl Inside {
         processes(&mut view);
         descriptors(&mut view["descriptors"]);
         mounts(&mut view["mounts"]);
-        if let Some(proc) = view["paths"].get_mut("/proc").and_then(Value::as_object_mut) {
-            // As many as there are processes.
-            proc.remove("entries");
-        }
+        uncounted(&mut view);
         if let Some(Value::String(rules)) = view["files"].get_mut("/sys/fs/cgroup/devices/devices.list") {
             // A set, in the order in which it was written.
             let mut sorted: Vec<&str> = rules.lines().collect();
@@ -127,6 +124,20 @@ fn compare(ours: &Value, theirs: &Value, place: String, found: &mut Vec<Disagree
         }
         (ours, theirs) if ours == theirs => {}
         (ours, theirs) => found.push(Disagreement { place, ours: ours.clone(), theirs: theirs.clone() }),
+    }
+}
+
+/// Takes away how many entries there are where that depends on what else the machine does.
+fn uncounted(view: &mut Value) {
+    // As many as there are processes, and cgroups of others.
+    let is_shared = |kind: &Value| ["proc", "cgroup", "cgroup2"].iter().any(|shared| kind == shared);
+    let mounts = view["mounts"].as_object().into_iter().flatten();
+    let mut at: Vec<String> = mounts.filter(|(_, mount)| is_shared(&mount["type"])).map(|(at, _)| at.clone()).collect();
+    at.push("/proc".to_owned());
+    for path in at {
+        if let Some(about) = view["paths"].get_mut(path).and_then(Value::as_object_mut) {
+            about.remove("entries");
+        }
     }
 }
 

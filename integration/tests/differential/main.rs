@@ -174,10 +174,10 @@ fn compare([ours, runcs]: &[Outcome; 2]) -> Vec<String> {
             faults
         }
         (Outcome::Refused { .. }, Outcome::Refused { .. }) => Vec::new(),
-        (Outcome::Refused { message, code }, _) if !known::is_known_refusal("corten", message) => {
+        (Outcome::Refused { message, code }, _) if !known::is_known_refusal("corten", *code, message) => {
             vec![format!("corten refuses with {code}: {}", message.trim())]
         }
-        (_, Outcome::Refused { message, code }) if !known::is_known_refusal("runc", message) => {
+        (_, Outcome::Refused { message, code }) if !known::is_known_refusal("runc", *code, message) => {
             vec![format!("runc refuses with {code}: {}", message.trim())]
         }
         _ => Vec::new(),
