@@ -352,7 +352,7 @@ fn fifty_containers_from_eight_threads_of_a_busy_program() {
 /// inheritable by accident.
 struct Hidden {
     heap: Vec<u8>,
-    _inheritable: OwnedFd,
+    inheritable: OwnedFd,
 }
 
 impl Hidden {
@@ -365,7 +365,21 @@ impl Hidden {
         }
         let file = tempfile::tempfile().unwrap();
         nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
-        Hidden { heap: secret.repeat(1000).into_bytes(), _inheritable: file.into() }
+        Hidden { heap: secret.repeat(1000).into_bytes(), inheritable: file.into() }
+    }
+
+    /// Nothing of it is anywhere in the process, to which only standard streams of the caller have come.
+    fn assert_unknown_to(&self, pid: u32) {
+        let secret = SECRET.concat();
+        let found = has_in_memory(std::process::id(), secret.as_bytes());
+        assert!(found, "the search finds nothing: {:?}", self.heap.len());
+        assert!(!has_in_memory(pid, secret.as_bytes()));
+        for file in ["environ", "cmdline", "comm", "status"] {
+            let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
+            assert!(!String::from_utf8_lossy(&text).contains(&secret), "{file}");
+        }
+        let own = std::fs::read_link(format!("/proc/self/fd/{}", self.inheritable.as_raw_fd())).unwrap();
+        assert!(!links(&format!("/proc/{pid}/fd")).values().any(|target| Path::new(target) == own));
     }
 }
 
@@ -393,21 +407,63 @@ fn the_waiting_init_knows_nothing_of_its_caller() {
     let place = Place::new("secrets");
     let hidden = Hidden::make();
     let before = Caller::now();
-    let secret = SECRET.concat();
     let id = place.id(0);
     let container = place.builder(&id, place.config(&id, "true")).create().unwrap();
     let pid = container.pid().unwrap() as u32;
-    assert!(has_in_memory(std::process::id(), secret.as_bytes()), "the search finds nothing: {:?}", hidden.heap.len());
-    assert!(!has_in_memory(pid, secret.as_bytes()));
-    for file in ["environ", "cmdline", "comm", "status"] {
-        let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
-        assert!(!String::from_utf8_lossy(&text).contains(&secret), "{file}");
-    }
-    let inherited = hidden._inheritable.as_raw_fd().to_string();
-    let own = std::fs::read_link(format!("/proc/self/fd/{inherited}")).unwrap();
-    assert!(!links(&format!("/proc/{pid}/fd")).values().any(|target| Path::new(target) == own));
+    hidden.assert_unknown_to(pid);
     // Created and never started: delete ends it, and leaves no zombie to a caller who has no handle any more.
     assert!(container.delete(Force::No).unwrap().is_empty());
+    before.assert_unchanged();
+    place.assert_nothing_left();
+}
+
+/// Ends the other threads, also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The program of a container and one that is added, while other threads have the secret on their stacks and heaps.
+#[test]
+fn programs_know_nothing_of_the_caller() {
+    let Some(_alone) = alone() else { return };
+    let place = Place::new("programs");
+    let hidden = Hidden::make();
+    let before = Caller::now();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::black_box((SECRET.concat(), [SECRET; 8]));
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+            });
+        }
+        let id = place.id(0);
+        let container = place.builder(&id, place.config(&id, "exec sleep 1000")).run().unwrap();
+        let mut added = container.exec(["sleep", "1000"]).spawn().unwrap();
+        for pid in [container.pid().unwrap(), added.pid()] {
+            // Whether it is the init still or the program already.
+            hidden.assert_unknown_to(pid as u32);
+            let name = || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+            let deadline = std::time::Instant::now() + Duration::from_secs(30);
+            while name() != "sleep\n" {
+                assert!(std::time::Instant::now() < deadline, "{}", name());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            hidden.assert_unknown_to(pid as u32);
+            let open: Vec<String> = links(&format!("/proc/{pid}/fd")).into_keys().collect();
+            assert_eq!(open, ["0", "1", "2"]);
+        }
+        added.signal(libc::SIGKILL).unwrap();
+        added.wait().unwrap();
+        assert!(container.delete(Force::Yes).unwrap().is_empty());
+    });
     before.assert_unchanged();
     place.assert_nothing_left();
 }

@@ -86,6 +86,68 @@ fn a_flipped_bit_is_refused_or_means_something_else() {
     assert_eq!(bytes, good);
 }
 
+/// Whether the items of a list, which are what the init works on, are all that the message has of it.
+fn is_whole<'a, T: Wire<'a>>(list: List<'a, T>) -> bool {
+    let (mut items, mut said, mut meant) = (Vec::new(), Vec::new(), Vec::new());
+    list.iter().for_each(|item| item.put(&mut items));
+    list.put(&mut said);
+    (list.iter().count() as u32).put(&mut meant);
+    items.as_slice().put(&mut meant);
+    said == meant
+}
+
+/// Lengths and counts are among them: whatever one says, nothing beyond the message is taken, and nothing of it is left out.
+#[test]
+fn any_four_bytes_at_the_edges_of_a_length_are_refused_or_mean_something_else() {
+    let good = sample();
+    let (mut refused, mut accepted) = (0, 0);
+    for place in 0..good.len() - 4 {
+        let value = u32::from_le_bytes(good[place..place + 4].try_into().unwrap());
+        let rest = (good.len() - place - 4) as u32;
+        let around = |number: u32| [number.wrapping_sub(1), number, number.wrapping_add(1)];
+        for edge in [around(0), around(value), around(rest), around(1 << 31)].concat() {
+            let mut bytes = good.clone();
+            bytes[place..place + 4].copy_from_slice(&edge.to_le_bytes());
+            match decode(&bytes) {
+                Err(Malformed) => refused += 1,
+                Ok(again) => {
+                    accepted += 1;
+                    let orders = Orders::get(&mut Reader::new(&bytes)).unwrap();
+                    let whole = is_whole(orders.mounts) && is_whole(orders.devices) && is_whole(orders.masked_paths);
+                    let whole = whole && is_whole(orders.program.args) && is_whole(orders.create_container_hooks);
+                    assert!(whole && again == bytes, "{edge} at {place} is not what is encoded again");
+                }
+            }
+        }
+    }
+    assert!(refused > accepted && accepted > good.len(), "{refused} refused, {accepted} accepted");
+}
+
+/// A length of 4 GiB and 2 must not come out as 2.
+#[test]
+fn a_length_that_does_not_fit_is_not_cut() {
+    struct First([u8; 4], usize);
+    impl Sink for First {
+        fn put(&mut self, bytes: &[u8]) {
+            if self.1 == 0 {
+                self.0.copy_from_slice(bytes);
+            }
+            self.1 += bytes.len();
+        }
+    }
+    const HUGE: usize = (1 << 32) + 2;
+    if Vec::<u8>::new().try_reserve_exact(HUGE).is_err() {
+        return; // a machine that gives nobody this much address space
+    }
+    // Nobody touches these pages, so they take no memory.
+    let huge = vec![0; HUGE];
+    let mut first = First([0; 4], 0);
+    huge.as_slice().put(&mut first);
+    assert_eq!((first.0, first.1), ([0xff; 4], 4 + HUGE));
+    let encoded = [&first.0[..], &[0; 64]].concat();
+    assert_eq!(<&[u8]>::get(&mut Reader::new(&encoded)), Err(Malformed));
+}
+
 #[test]
 fn noise_is_refused_or_decoded_and_never_more() {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
