@@ -43,8 +43,8 @@ const PLACES: &[(&str, When, &str)] = &[
         So(|_, config| has_namespace("cgroup", config)),
         "with a cgroup namespace runc mounts the named hierarchy under its own name; corten mounts all alike",
     ),
-    ("devices./dev/mqueue.group", So(|_, config| has_namespace("user", config)), MQUEUE),
-    ("paths./dev/mqueue.group", So(|_, config| has_namespace("user", config)), MQUEUE),
+    ("devices.*.group", So(is_of_mqueue_in_user_namespace), MQUEUE),
+    ("paths.*.group", So(is_of_mqueue_in_user_namespace), MQUEUE),
     (
         "kernel.session_keyring",
         So(|_, config| has_namespace("user", config)),
@@ -80,7 +80,11 @@ const PLACES: &[(&str, When, &str)] = &[
     ("mounts.*", So(is_below_late_read_only), LATE),
     ("paths.*", So(is_below_late_read_only), LATE),
     ("devices.*", So(is_below_late_read_only), LATE),
-    ("mounts.*(no. 2).options", So(|_, config| items(config, "/linux/readonlyPaths").any(|path| path == "/")), TREE),
+    ("mounts.*", So(is_below_read_only_path), TREE),
+    ("paths.*", So(is_below_read_only_path), TREE),
+    ("devices.*", So(is_below_read_only_path), TREE),
+    ("paths.*.create", So(is_of_cgroup_mount), CGROUP),
+    ("paths.*.mode", So(is_of_cgroup_mount), CGROUP),
     ("mounts.*.options", So(is_of_cgroup_mount), HIERARCHY),
     ("mounts.*.source", So(is_of_cgroup_mount), SOURCE),
 ];
@@ -173,31 +177,55 @@ fn is_of_overlapping_rules(difference: &Disagreement, config: &Value) -> bool {
     answers.len() > 1
 }
 
+/// A mount point or a path, as the mount table has it: through the links of the image, and without what leads back.
+fn resolved(at: &str) -> String {
+    at.replace("/link/", "/tmp/").replace("//x/..", "")
+}
+
+/// What a place of `mounts`, `paths` or `devices` is about.
+fn about(place: &str) -> String {
+    let at = place.strip_prefix("mounts.").map(|at| at.split(" (no.").next().unwrap_or_default());
+    resolved(at.map_or_else(|| path(place), |at| at.trim_end_matches(".options").trim_end_matches(".source")))
+}
+
+fn is_of_mqueue_in_user_namespace(difference: &Disagreement, config: &Value) -> bool {
+    let is_there = |mount: &Value| mount["destination"].as_str().map(resolved) == Some(about(&difference.place));
+    has_namespace("user", config) && items(config, "/mounts").any(|mount| mount["type"] == "mqueue" && is_there(mount))
+}
+
+fn forbids_writing(value: &Value) -> bool {
+    value == "errno 30" || texts(value).contains(&"ro")
+}
+
+/// Whether only corten's is read-only, at or below one of the paths that are to be.
+fn is_below_read_only_path(difference: &Disagreement, config: &Value) -> bool {
+    let place = about(&difference.place);
+    let mut paths = items(config, "/linux/readonlyPaths").filter_map(Value::as_str);
+    forbids_writing(&difference.ours)
+        && !forbids_writing(&difference.theirs)
+        && paths.any(|path| std::path::Path::new(&place).starts_with(path))
+}
+
 /// Whether one can be written to and the other cannot, at a path with a read-only tmpfs and a later mount.
 fn is_below_late_read_only(difference: &Disagreement, config: &Value) -> bool {
-    let is_of_writing =
-        |value: &Value| value == "errno 30" || value.as_array().is_some_and(|o| o.contains(&"ro".into()));
-    let place = difference.place.trim_start_matches("mounts.").trim_end_matches(".options");
-    let place = place.split(" (no.").next().unwrap_or_default();
-    let place = std::path::Path::new(if place == difference.place { path(place) } else { place });
-    let at = |mount: &Value| mount["destination"].as_str().unwrap_or_default().replace("/link/", "/tmp/");
+    let place = about(&difference.place);
+    let at = |mount: &Value| resolved(mount["destination"].as_str().unwrap_or_default());
     let covered = |(number, mount): (usize, &Value)| {
         mount["type"] == "tmpfs"
             && texts(&mount["options"]).contains(&"ro")
             && items(config, "/mounts").skip(number + 1).any(|later| at(later) == at(mount))
-            && (place.starts_with(at(mount)) || Some(place) == mount["destination"].as_str().map(std::path::Path::new))
+            && std::path::Path::new(&place).starts_with(at(mount))
     };
-    is_of_writing(&difference.ours) != is_of_writing(&difference.theirs)
+    forbids_writing(&difference.ours) != forbids_writing(&difference.theirs)
         && items(config, "/mounts").enumerate().any(covered)
 }
 
 /// Whether it is in a mount of the type cgroup that the generator has added: its source is `none`.
 fn is_of_cgroup_mount(difference: &Disagreement, config: &Value) -> bool {
-    let place = difference.place.trim_start_matches("mounts.");
+    let place = about(&difference.place);
     let added = |mount: &&Value| mount["type"] == "cgroup" && mount["source"] == "none";
     let mut at = items(config, "/mounts").filter(added).filter_map(|mount| mount["destination"].as_str());
-    // As the mount table has them: through the links of the image, and without what leads back.
-    at.any(|at| place.starts_with(&at.replace("/link/", "/tmp/").replace("//x/..", "")))
+    at.any(|at| std::path::Path::new(&place).starts_with(resolved(at)))
 }
 
 /// Configurations that one of them refuses: who does, a part of its message, and why the other does not.
