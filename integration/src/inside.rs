@@ -135,8 +135,14 @@ fn uncounted(view: &mut Value) {
     let mut at: Vec<String> = mounts.filter(|(_, mount)| is_shared(&mount["type"])).map(|(at, _)| at.clone()).collect();
     at.push("/proc".to_owned());
     for path in at {
-        if let Some(about) = view["paths"].get_mut(path).and_then(Value::as_object_mut) {
-            about.remove("entries");
+        for part in ["paths", "devices"] {
+            if let Some(about) = view[part].get_mut(&path).and_then(Value::as_object_mut) {
+                about.remove("entries");
+            }
+        }
+        // Processes and cgroups are no devices, also where they are mounted below /dev.
+        if let Some(devices) = view["devices"].as_object_mut() {
+            devices.retain(|name, _| !name.starts_with(&format!("{path}/")));
         }
     }
 }
