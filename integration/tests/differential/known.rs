@@ -11,6 +11,8 @@ const TMPFS_MODE: &str =
 const OVERLAP: &str =
     "of rules that overlap the first decides; with libseccomp it depends on which arguments they look at";
 const DEVICE_MODE: &str = "runc leaves the bits beyond 0777 of a device's fileMode out";
+const POSTSTART: &str =
+    "a poststart hook that fails ends the program, which may have told everything by then, with either of the two";
 const RELATIVE: &str = "the specification demands full paths; runc takes it as one below the root";
 const REPLACED: &str =
     "a default device stays allowed when another node is put in its place; runc takes its rule away with the node";
@@ -85,6 +87,8 @@ const PLACES: &[(&str, When, &str)] = &[
     ("devices.*", So(is_below_read_only_path), TREE),
     ("paths.*.create", So(is_of_cgroup_mount), CGROUP),
     ("paths.*.mode", So(is_of_cgroup_mount), CGROUP),
+    ("devices.*.create", So(is_of_cgroup_mount), CGROUP),
+    ("devices.*.mode", So(is_of_cgroup_mount), CGROUP),
     ("mounts.*.options", So(is_of_cgroup_mount), HIERARCHY),
     ("mounts.*.source", So(is_of_cgroup_mount), SOURCE),
 ];
@@ -256,6 +260,8 @@ pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
     ),
     ("corten", "linux.maskedPaths[10]: \"relative\" is not an absolute path", RELATIVE),
     ("corten", "linux.readonlyPaths[5]: \"relative\" is not an absolute path", RELATIVE),
+    ("runc", "runc run failed: error running hook #", POSTSTART),
+    ("corten", "msg=\"hooks.poststart[0]: ", POSTSTART),
     ("corten", "process.scheduler: set the scheduling policy: Operation not permitted", NEWER),
     (
         "corten",
