@@ -17,6 +17,8 @@ const RELATIVE: &str = "the specification demands full paths; runc takes it as o
 const REPLACED: &str =
     "a default device stays allowed when another node is put in its place; runc takes its rule away with the node";
 const NEWER: &str = "runc 1.1 is older than the element and ignores it";
+const OWN_CGROUP: &str =
+    "without a cgroup namespace, in a user namespace, corten binds the container's own cgroup, runc 1.1 the whole tree";
 const LATE: &str = "runc makes a tmpfs read-only at the end, by its path, where another mount may cover it by then";
 const TREE: &str = "read-only paths of corten are read-only with all that is mounted below them";
 const HIERARCHY: &str = "corten binds a hierarchy with nosuid, nodev and noexec, asked or not";
@@ -79,6 +81,8 @@ const PLACES: &[(&str, When, &str)] = &[
     ("kernel.names.domain", Has("\"domainname\""), NEWER),
     // What an earlier configuration has named stays in the namespace that is joined.
     ("kernel.names.domain", Has("/ns/uts\""), NEWER),
+    ("mounts./sys/fs/cgroup.root", So(binds_cgroup), OWN_CGROUP),
+    ("files./sys/fs/cgroup/*", So(binds_cgroup), OWN_CGROUP),
     ("mounts.*", So(is_below_late_read_only), LATE),
     ("paths.*", So(is_below_late_read_only), LATE),
     ("devices.*", So(is_below_late_read_only), LATE),
@@ -192,6 +196,11 @@ fn about(place: &str) -> String {
     resolved(at.map_or_else(|| path(place), |at| at.trim_end_matches(".options").trim_end_matches(".source")))
 }
 
+/// Where version 2 cannot be mounted.
+fn binds_cgroup(_: &Disagreement, config: &Value) -> bool {
+    has_namespace("user", config) && !has_namespace("cgroup", config)
+}
+
 fn is_of_mqueue_in_user_namespace(difference: &Disagreement, config: &Value) -> bool {
     let is_there = |mount: &Value| mount["destination"].as_str().map(resolved) == Some(about(&difference.place));
     has_namespace("user", config) && items(config, "/mounts").any(|mount| mount["type"] == "mqueue" && is_there(mount))
@@ -262,6 +271,11 @@ pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
     ("corten", "linux.readonlyPaths[5]: \"relative\" is not an absolute path", RELATIVE),
     ("runc", "runc run failed: error running hook #", POSTSTART),
     ("corten", "msg=\"hooks.poststart[0]: ", POSTSTART),
+    (
+        "corten",
+        ".timeout: -1 is not greater than zero",
+        "the specification demands that; runc's is over at once, and the hook may have ended by then",
+    ),
     ("corten", "process.scheduler: set the scheduling policy: Operation not permitted", NEWER),
     (
         "corten",
