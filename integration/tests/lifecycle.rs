@@ -250,6 +250,23 @@ fn the_bundle_is_the_working_directory_by_default() {
     });
 }
 
+#[test]
+fn create_leaves_the_init_to_whoever_adopts_the_orphans_of_its_caller() {
+    once(|t| {
+        // The shell is the first process of a pid namespace, and so the parent of all orphans in it; the one between is not.
+        let script = "exec unshare --pid --fork --mount-proc sh -c '(\"$@\"; echo $? > code; sleep 1000) & \
+                      until [ -s code ]; do sleep 0.1; done; cat code; grep PPid /proc/$(cat pid)/status' sh \"$@\"";
+        let container = t.container(t.bundle().args(&PAUSE));
+        let directory = t.new_path("caller");
+        std::fs::create_dir(&directory).unwrap();
+        let create = container.command("create").option("--pid-file").option(directory.join("pid"));
+        let output = create.directory(directory).behind(script).ok();
+        assert_eq!(output.stdout(), "0\nPPid:\t1\n", "{output}");
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+    });
+}
+
 /// Whose child a process is whose own parent has ended.
 #[test]
 fn run_adopts_orphans_unless_told_not_to() {

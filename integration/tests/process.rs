@@ -1,6 +1,6 @@
 //! The program: arguments, environment, directory, ids, capabilities, limits.
 
-use corten_integration::{on_every_view, once};
+use corten_integration::{eventually, on_every_view, once};
 use serde_json::json;
 
 /// The line of /proc/self/status that begins with `name`, without name and blanks.
@@ -165,6 +165,13 @@ fn listen_fds_of_the_environment_are_passed_on() {
     once(|t| {
         let container = t.container(t.bundle().sh("cat <&3; echo $LISTEN_FDS $LISTEN_PID"));
         let output = container.command("run").variable("LISTEN_FDS", "1").descriptor(3, t.new_file("activated ")).ok();
+        assert_eq!(output.stdout(), "activated 1 1\n", "{output}");
+        // Whoever calls `start` has no descriptors for it: those of `create` count.
+        let container = t.container(t.bundle().sh("cat <&3; echo $LISTEN_FDS $LISTEN_PID"));
+        let created = container.command("create").variable("LISTEN_FDS", "1");
+        let output = created.descriptor(3, t.new_file("activated ")).ok();
+        container.start();
+        eventually("it has said what it was given", || output.stdout().ends_with('\n'));
         assert_eq!(output.stdout(), "activated 1 1\n", "{output}");
     });
 }
