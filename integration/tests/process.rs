@@ -177,6 +177,19 @@ fn listen_fds_of_the_environment_are_passed_on() {
 }
 
 #[test]
+fn the_last_value_of_a_variable_counts() {
+    once(|t| {
+        let env = json!(["PATH=/nowhere", "A=1", "B=2", "A=3", "PATH=/bin"]);
+        let shown = t.output_of(
+            t.bundle().set("/process/env", env).sh("tr '\\0' '\\n' < /proc/1/environ | grep -E '^(A|B|PATH)='"),
+        );
+        let mut lines: Vec<_> = shown.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["A=3", "B=2", "PATH=/bin"]);
+    });
+}
+
+#[test]
 fn the_runtimes_own_environment_stays_outside() {
     once(|t| {
         let container = t.container(t.bundle().sh("env; tr '\\0' '\\n' < /proc/1/environ"));

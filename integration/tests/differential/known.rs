@@ -40,6 +40,11 @@ const PLACES: &[(&str, When, &str)] = &[
     ("descriptors.*", So(is_stream), "runc puts a pipe between its own streams and those of a container"),
     ("status.SigIgn", So(is_signal_32), "runc passes on what its caller ignores of the C library's own signals"),
     ("mounts./sys/fs/cgroup.options", So(|difference, _| loses_read_only(difference)), CGROUP),
+    (
+        "mounts./.propagation",
+        So(|_, config| config["linux"]["rootfsPropagation"].as_str().is_some_and(|kind| kind.ends_with("shared"))),
+        "runc 1.1 does not make the root shared, as it was asked to",
+    ),
     ("paths./sys/fs/cgroup.create", Always, CGROUP),
     ("paths./sys/fs/cgroup.mode", Always, CGROUP),
     (

@@ -325,7 +325,7 @@ impl<'a> ExecBuilder<'a> {
             }
         };
         self.overrides.apply(&mut process);
-        process.env = without_repetitions(std::mem::take(&mut process.env));
+        process.env = spec::without_repetitions(std::mem::take(&mut process.env));
         process.check()?;
         Ok(process)
     }
@@ -375,23 +375,6 @@ impl Overrides {
     }
 }
 
-/// Of variables of one name the last value counts, at the place of the first.
-fn without_repetitions(env: Vec<String>) -> Vec<String> {
-    let mut unique: Vec<String> = Vec::with_capacity(env.len());
-    let mut places = std::collections::HashMap::new();
-    for variable in env {
-        let name = variable.split('=').next().unwrap_or_default().to_owned();
-        match places.get(&name).and_then(|place: &usize| unique.get_mut(*place)) {
-            Some(earlier) => *earlier = variable,
-            None => {
-                places.insert(name, unique.len());
-                unique.push(variable);
-            }
-        }
-    }
-    unique
-}
-
 /// `setns(2)` refuses the user namespace that the caller is in.
 fn is_in_our_user_namespace(pid: i32) -> Result<bool> {
     use std::os::unix::fs::MetadataExt;
@@ -437,17 +420,5 @@ impl ExecProcess {
             pidfd::Ended::Exited(code) => Ok(ExitStatus::Exited(code)),
             pidfd::Ended::Signaled(signal) => Ok(ExitStatus::Signaled(signal)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_value_of_a_variable_counts_at_the_place_of_the_first() {
-        let env = |list: &[&str]| list.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
-        let merged = without_repetitions(env(&["PATH=/bin", "A=1", "TERM=x", "A=2", "PATH=/sbin"]));
-        assert_eq!(merged, env(&["PATH=/sbin", "A=2", "TERM=x"]));
     }
 }

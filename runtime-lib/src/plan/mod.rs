@@ -205,6 +205,7 @@ fn process(spec: &ValidSpec, choices: &Choices) -> Process {
     if choices.listen_fds > 0 {
         // The program cannot know its pid outside, so inside it is taken to be the first one, as runc has it.
         process.env.extend([format!("LISTEN_FDS={}", choices.listen_fds), "LISTEN_PID=1".to_owned()]);
+        process.env = crate::spec::without_repetitions(process.env);
     }
     if choices.notify_directory.is_some() {
         process.env.retain(|variable| !variable.starts_with("NOTIFY_SOCKET="));

@@ -32,6 +32,7 @@ pub(crate) use mount_options::mount_options;
 pub use mounts::{Mount, MountAttrs, MountIdMap, MountKind, Propagation, PropagationKind};
 pub use namespaces::{IdMap, Namespace, NamespaceKind, Namespaces, TimeOffset};
 pub use net_devices::NetDevice;
+pub(crate) use process::without_repetitions;
 pub use process::{ConsoleSize, Process, Rlimit, User};
 pub use scheduling::{CpuSet, ExecCpuAffinity, IoPriority, MemoryPolicy, Personality, Scheduler};
 

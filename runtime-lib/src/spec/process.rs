@@ -147,7 +147,24 @@ fn environment(env: &[String], faults: &mut Faults) -> Vec<String> {
             Some(_) => {}
         }
     }
-    faults.texts("process.env", env)
+    without_repetitions(faults.texts("process.env", env))
+}
+
+/// Of variables of one name the last value counts, at the place of the first.
+pub(crate) fn without_repetitions(env: Vec<String>) -> Vec<String> {
+    let mut unique: Vec<String> = Vec::with_capacity(env.len());
+    let mut places = std::collections::HashMap::new();
+    for variable in env {
+        let name = variable.split('=').next().unwrap_or_default().to_owned();
+        match places.get(&name).and_then(|place: &usize| unique.get_mut(*place)) {
+            Some(earlier) => *earlier = variable,
+            None => {
+                places.insert(name, unique.len());
+                unique.push(variable);
+            }
+        }
+    }
+    unique
 }
 
 fn console_size(size: oci_spec::runtime::Box, faults: &mut Faults) -> ConsoleSize {
@@ -226,4 +243,16 @@ fn resource(rlimit: PosixRlimitType) -> u32 {
         PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
         PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
     }) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_variable_counts_at_the_place_of_the_first() {
+        let env = |list: &[&str]| list.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
+        let merged = without_repetitions(env(&["PATH=/bin", "A=1", "TERM=x", "A=2", "PATH=/sbin"]));
+        assert_eq!(merged, env(&["PATH=/sbin", "A=2", "TERM=x"]));
+    }
 }
