@@ -82,6 +82,10 @@ bench *ARGS:
 many COUNT="1000": build
     cargo run --release --package corten-benches --bin many -- {{COUNT}}
 
+# the seccomp compiler against libseccomp, and what a profile adds to a run (root, libseccomp-dev)
+bench-seccomp *ARGS:
+    cargo run --release --package corten-benches --features libseccomp --bin seccomp -- {{ARGS}}
+
 # compares the seccomp tables with a regeneration from Debian's headers, which it fetches
 seccomp-tables:
     SECCOMP_UAPI=$(tools/seccomp-uapi.sh target/seccomp-uapi) cargo test --package libcorten --lib seccomp::tables
