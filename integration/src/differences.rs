@@ -56,6 +56,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "its processes are in a cgroup of their own in the scope",
     ),
     (Crun, "a_create_that_fails_leaves_no_unit", "1.21 leaves a file .cache in its state directory"),
+    (Runc, "descriptors in hooks", "they inherit what its caller left open"),
     (Runc, "additional groups with newgidmap", "it refuses them to every caller who is not root"),
     (Runc, "the group of /dev/mqueue", "it makes the ipc namespace before it sets the group"),
     (
