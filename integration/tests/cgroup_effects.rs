@@ -1,6 +1,6 @@
 //! Limits have an effect, on whichever version the machine has its controllers.
 
-use corten_integration::{Bundle, Container, Sandbox, eventually, once, skip};
+use corten_integration::{Bundle, Container, Output, Running, Sandbox, eventually, once, skip};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -96,6 +96,28 @@ fn hog(t: &Sandbox, resources: &[(&str, Value)]) -> Bundle {
     resources.iter().fold(t.bundle(), set).sh(HOG)
 }
 
+/// A container whose hog was killed and whose shell was not: on a busy machine the kernel takes a second victim when the first one
+/// is slow to give its memory back.
+fn until_it_survives<'t>(t: &'t Sandbox, bundle: &Bundle) -> (Container<'t>, Output, Running) {
+    for _ in 0..5 {
+        let container = t.container(bundle.clone());
+        let output = container.create();
+        let stream = container.command("events").option("--interval").option("100ms").spawn();
+        eventually("statistics come", || stream.stdout().contains("stats"));
+        container.start();
+        eventually("it is told", || stream.stdout().contains(r#""type":"oom""#));
+        eventually("the shell goes on or has gone too", || {
+            output.stdout().contains("survived") || container.status() == "stopped"
+        });
+        if container.status() != "stopped" {
+            return (container, output, stream);
+        }
+        container.delete();
+        stream.wait();
+    }
+    panic!("the shell was killed five times");
+}
+
 #[test]
 fn a_memory_hog_is_killed_and_told_of() {
     once(|t| {
@@ -104,13 +126,9 @@ fn a_memory_hog_is_killed_and_told_of() {
         }
         let go = t.new_directory();
         let bundle = hog(t, &[("memory", json!({"limit": 16 << 20, "swap": 16 << 20}))]).bind(&go, "/go", &["ro"]);
-        let container = t.container(bundle);
-        let output = container.run_detached();
-        let stream = container.command("events").option("--interval").option("100ms").spawn();
-        eventually("statistics come", || stream.stdout().contains("stats"));
         std::fs::write(go.join("go"), "").unwrap();
-        eventually("it is told", || stream.stdout().contains(r#""type":"oom""#));
-        eventually("the shell goes on", || output.stdout().contains("survived"));
+        let (container, output, stream) = until_it_survives(t, &bundle);
+        assert!(output.stdout().contains("survived"), "{output}");
         if t.view().is_unified() {
             let events = container.cgroup_file("memory", "memory.events");
             let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill ")).unwrap();
