@@ -11,7 +11,7 @@ use super::orders;
 use crate::plan::{MountAction, MountStep, Plan};
 use crate::spec::NamespaceKind;
 use crate::sys::mount;
-use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -28,10 +28,10 @@ pub(super) fn copy(step: &MountStep) -> Option<OwnedFd> {
     if way.ancestors().skip(1).all(anybody_may_search) {
         return None;
     }
-    if statvfs(&way).ok()?.flags().contains(FsFlags::ST_RDONLY) {
-        return None;
-    }
-    mount::copy(&orders::c(source).ok()?, *recursive).ok()
+    let tree = mount::copy(&orders::c(source).ok()?, *recursive).ok()?;
+    // Of the copy itself: by its name it may be something else by now.
+    let read_only = fstatvfs(&tree).ok()?.flags().contains(FsFlags::ST_RDONLY);
+    (!read_only).then_some(tree)
 }
 
 /// What cannot be examined is left to the init too.

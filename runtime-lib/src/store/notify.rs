@@ -47,8 +47,9 @@ impl Entry {
         let address = format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd());
         let failed = |error| Error::os(format!("create {}", path.join(SOCKET).display()), error);
         let socket = UnixDatagram::bind(address).map_err(failed)?;
-        // Whatever user the program is.
-        fchmodat(&directory, SOCKET, Mode::from_bits_truncate(0o777), FchmodatFlags::FollowSymlink)
+        // Whatever user the program is. A link that a process of the container has put there meanwhile is not followed: it would
+        // lead to a file of the host's.
+        fchmodat(&directory, SOCKET, Mode::from_bits_truncate(0o777), FchmodatFlags::NoFollowSymlink)
             .map_err(os("change the mode of", &path.join(SOCKET)))?;
         Ok(Some(socket))
     }
