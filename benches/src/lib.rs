@@ -12,7 +12,7 @@ pub mod target;
 pub mod view;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 /// A `Result` whose error is the message for the user.
 pub type Result<T = ()> = std::result::Result<T, String>;
@@ -39,4 +39,51 @@ pub fn build(package: &str, program: &str) -> Result {
         true => Ok(()),
         false => Err(format!("cargo build --release --package {package} failed")),
     }
+}
+
+/// What the programs that compare in rounds are told: `[--rounds N] [--json] [--assert]`.
+pub struct Options {
+    /// How many rounds, above 0.
+    pub rounds: usize,
+    /// The report is JSON.
+    pub json: bool,
+    /// A promise that is not kept is a failure.
+    pub assert: bool,
+}
+
+impl Options {
+    fn read(name: &str) -> Result<Options> {
+        let mut options = Options { rounds: 100, json: false, assert: false };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--json" => options.json = true,
+                "--assert" => options.assert = true,
+                "--rounds" => {
+                    let rounds = arguments.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
+                    options.rounds = rounds.ok_or("--rounds takes a number above 0")?;
+                }
+                _ => {
+                    return Err(format!("unknown argument {argument}; usage: {name} [--rounds N] [--json] [--assert]"));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// The whole of such a program, which is root and adopts what its containers leave.
+#[allow(clippy::print_stderr, reason = "a program's output to its user")]
+pub fn run(name: &str, bench: impl FnOnce(&Options) -> Result<ExitCode>) -> ExitCode {
+    let ended = Options::read(name).and_then(|options| {
+        if !nix::unistd::geteuid().is_root() {
+            return Err("needs root".to_owned());
+        }
+        nix::sys::prctl::set_child_subreaper(true).map_err(|errno| format!("become subreaper: {}", errno.desc()))?;
+        bench(&options)
+    });
+    ended.unwrap_or_else(|message| {
+        eprintln!("{name}: {message}");
+        ExitCode::FAILURE
+    })
 }

@@ -111,17 +111,13 @@ scenario_exec() {
 }
 
 scenario_execs_at_once() {
-	local i pids=() code
+	local i pids=()
 	start $image box sleep 1000
 	for i in $(seq 20); do
 		ctr task exec --exec-id "e$i" box sh -c "exit $i" &
 		pids+=($!)
 	done
-	for i in $(seq 20); do
-		code=0
-		wait "${pids[$((i - 1))]}" || code=$?
-		is "$i" $code
-	done
+	ended_with_their_numbers "${pids[@]}"
 }
 
 scenario_terminal() {
@@ -203,16 +199,12 @@ scenario_oom() {
 }
 
 scenario_twenty_at_once() {
-	local i pids=() code
+	local i pids=()
 	for i in $(seq 20); do
 		run $image "box$i" sh -c "exit $i" &
 		pids+=($!)
 	done
-	for i in $(seq 20); do
-		code=0
-		wait "${pids[$((i - 1))]}" || code=$?
-		is "$i" $code
-	done
+	ended_with_their_numbers "${pids[@]}"
 	says '' ctr task ls -q
 }
 

@@ -302,18 +302,14 @@ scenario_attach_streams() {
 }
 
 scenario_execs_at_once() {
-	local pod id i pids=() code
+	local pod id i pids=()
 	pod=$(pod many-execs)
 	id=$(started "$pod" box sleep 1000)
 	for i in $(seq 20); do
 		in_box "$id" sh -c "exit $i" &
 		pids+=($!)
 	done
-	for i in $(seq 20); do
-		code=0
-		wait "${pids[$((i - 1))]}" || code=$?
-		is "$i" $code
-	done
+	ended_with_their_numbers "${pids[@]}"
 }
 
 scenario_stats() {
@@ -487,17 +483,13 @@ scenario_failed_start() {
 }
 
 scenario_twenty_at_once() {
-	local i pids=() code pod
+	local i pids=() pod
 	pod=$(pod twenty)
 	for i in $(seq 20); do
 		in_pod "$pod" sh -c "exit $i" &
 		pids+=($!)
 	done
-	for i in $(seq 20); do
-		code=0
-		wait "${pids[$((i - 1))]}" || code=$?
-		is "$i" $code
-	done
+	ended_with_their_numbers "${pids[@]}"
 }
 
 scenario_five_pods_at_once() {

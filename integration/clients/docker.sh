@@ -144,11 +144,7 @@ scenario_execs_at_once() {
 		docker exec box sh -c "exit $i" &
 		pids+=($!)
 	done
-	for i in $(seq 20); do
-		local code=0
-		wait "${pids[$((i - 1))]}" || code=$?
-		is "$i" $code
-	done
+	ended_with_their_numbers "${pids[@]}"
 }
 
 scenario_attach_and_signals() {
@@ -406,11 +402,7 @@ scenario_twenty_at_once() {
 		run $image sh -c "exit $i" &
 		pids+=($!)
 	done
-	for i in $(seq 20); do
-		local code=0
-		wait "${pids[$((i - 1))]}" || code=$?
-		is "$i" $code
-	done
+	ended_with_their_numbers "${pids[@]}"
 }
 
 scenario_build() {

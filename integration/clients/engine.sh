@@ -180,6 +180,16 @@ is() {
 	[ "$1" = "$2" ] || { printf 'expected: %q\nfound:    %q\n' "$1" "$2"; return 1; }
 }
 
+# ended_with_their_numbers PID…: the first has ended with 1, the second with 2, and so on.
+ended_with_their_numbers() {
+	local number=0 pid code
+	for pid; do
+		number=$((number + 1)) code=0
+		wait "$pid" || code=$?
+		is $number $code
+	done
+}
+
 # like PATTERN TEXT
 like() {
 	# shellcheck disable=SC2053

@@ -333,16 +333,12 @@ scenario_kube() {
 }
 
 scenario_twenty_at_once() {
-	local i pids=() code
+	local i pids=()
 	for i in $(seq 20); do
 		run $image sh -c "exit $i" &
 		pids+=($!)
 	done
-	for i in $(seq 20); do
-		code=0
-		wait "${pids[$((i - 1))]}" || code=$?
-		is "$i" $code
-	done
+	ended_with_their_numbers "${pids[@]}"
 }
 
 buildah() {
@@ -530,7 +526,7 @@ scenario_rootless_buildah() {
 
 scenario_rootless_at_once() {
 	rootless_user
-	local i pids=() code
+	local i pids=()
 	for i in $(seq 10); do
 		rootless $image sh -c "exit $i" &
 		pids+=($!)

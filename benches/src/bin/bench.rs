@@ -15,19 +15,13 @@ use corten_benches::rounds::{Times, interleave, interleave_exec, ratio};
 use corten_benches::summary::Summary;
 use corten_benches::target::{Limit, Target, Verdict};
 use corten_benches::view::View;
-use corten_benches::{Result, build, bundle, lifecycle, release_directory};
+use corten_benches::{Options, Result, build, bundle, lifecycle, release_directory};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// How often memory is measured; the median counts.
 const MEMORY_RUNS: usize = 5;
-
-struct Options {
-    rounds: usize,
-    json: bool,
-    assert: bool,
-}
 
 /// What was measured of one program in one view.
 struct Measured {
@@ -47,34 +41,10 @@ struct Report {
 }
 
 fn main() -> ExitCode {
-    let ended = options(std::env::args().skip(1)).and_then(|options| bench(&options));
-    ended.unwrap_or_else(|message| {
-        eprintln!("bench: {message}");
-        ExitCode::FAILURE
-    })
-}
-
-fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { rounds: 100, json: false, assert: false };
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => options.json = true,
-            "--assert" => options.assert = true,
-            "--rounds" => {
-                let rounds = arguments.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
-                options.rounds = rounds.ok_or("--rounds takes a number above 0")?;
-            }
-            _ => return Err(format!("unknown argument {argument}; usage: bench [--rounds N] [--json] [--assert]")),
-        }
-    }
-    Ok(options)
+    corten_benches::run("bench", bench)
 }
 
 fn bench(options: &Options) -> Result<ExitCode> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err("needs root".to_owned());
-    }
-    nix::sys::prctl::set_child_subreaper(true).map_err(|errno| format!("become subreaper: {}", errno.desc()))?;
     let release = release_directory()?;
     build("corten-benches", "floor")?;
     if let Err(message) = build("corten", "corten") {

@@ -13,7 +13,7 @@ use corten_benches::rounds::{Times, difference, interleave};
 use corten_benches::summary::Summary;
 use corten_benches::target::{Limit, Target, Verdict};
 use corten_benches::view::View;
-use corten_benches::{Result, build, release_directory};
+use corten_benches::{Options, Result, build, release_directory};
 use libcorten::seccomp::machine::{Call, run};
 use libcorten::seccomp::{Arch, Backend, Insn, compile_with};
 use serde_json::{Value, json};
@@ -31,12 +31,6 @@ const BACKENDS: [(&str, Backend); 3] = [
     ("libseccomp, binary tree", Backend::Libseccomp { tree: true }),
 ];
 
-struct Options {
-    rounds: usize,
-    json: bool,
-    assert: bool,
-}
-
 /// A compiler's time in microseconds, and its program's cost.
 struct Compiled {
     name: &'static str,
@@ -47,34 +41,10 @@ struct Compiled {
 }
 
 fn main() -> ExitCode {
-    let ended = options(std::env::args().skip(1)).and_then(|options| bench(&options));
-    ended.unwrap_or_else(|message| {
-        eprintln!("seccomp: {message}");
-        ExitCode::FAILURE
-    })
-}
-
-fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { rounds: 100, json: false, assert: false };
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => options.json = true,
-            "--assert" => options.assert = true,
-            "--rounds" => {
-                let rounds = arguments.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0);
-                options.rounds = rounds.ok_or("--rounds takes a number above 0")?;
-            }
-            _ => return Err(format!("unknown argument {argument}; usage: seccomp [--rounds N] [--json] [--assert]")),
-        }
-    }
-    Ok(options)
+    corten_benches::run("seccomp", bench)
 }
 
 fn bench(options: &Options) -> Result<ExitCode> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err("needs root".to_owned());
-    }
-    nix::sys::prctl::set_child_subreaper(true).map_err(|errno| format!("become subreaper: {}", errno.desc()))?;
     build("corten", "corten")?;
     let compiled = compilers(options.rounds)?;
     let temporary = tempfile::Builder::new().prefix("corten-bench.").tempdir().map_err(|error| error.to_string())?;
