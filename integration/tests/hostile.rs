@@ -152,6 +152,8 @@ fn a_pid_of_somebody_else_is_not_killed() {
         container.create();
         let path = t.state_root().join(container.id()).join("init.json");
         let original = std::fs::read(&path).unwrap();
+        // What tells them apart is when they were started, which the kernel says in hundredths of a second.
+        std::thread::sleep(std::time::Duration::from_millis(50));
         let mut victim = Command::new("sleep").arg("1000").spawn().unwrap();
         for pid in [i64::from(victim.id()), 1, 0, -1, i64::from(i32::MAX)] {
             let mut init: Value = serde_json::from_slice(&original).unwrap();
