@@ -321,6 +321,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "attributes_and_propagation_are_as_without_a_mapping", "nosuid is lost, and mounts are private throughout"),
     (Crun, "a_label_of_mounts_is_an_error_where_selinux_is_not_at_work", "it ignores the label then"),
     // The figures are in docs/SECURITY.md.
+    (Runc, "a_directory_in_which_things_are_made_is_swapped_for_a_link", "it loses: mount points are made outside"),
     (Runc, "dev_is_swapped_for_a_link", "it loses: its links are made where the link leads, outside"),
     (Runc, "proc_is_swapped_while_its_files_are_masked", "it loses: masks are looked up by name"),
     (Runc, "the_console_and_the_terminals_are_swapped_for_links", "it refuses every start with a file on /dev/console"),

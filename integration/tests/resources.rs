@@ -45,9 +45,9 @@ fn room_in_the_state_directory() {
             mount(options);
             let container = sandbox.container(sandbox.bundle().set("/process/args", json!(["true"])));
             let output = container.command("run").run();
-            if output.code() != 0 {
-                assert!(reasons.iter().any(|reason| output.stderr().contains(reason)), "{options}: {output}");
-            }
+            let named = reasons.iter().any(|reason| output.stderr().contains(reason));
+            // runc 1.1 says "unable to store init state: %!w(<nil>)" at one of the numbers.
+            assert!(output.code() == 0 || named || sandbox.runtime() != Runtime::Corten, "{options}: {output}");
             sandbox.host_shell(&format!("test -z \"$(ls -A {state})\"; umount {state}"));
             output.code() == 0
         };
@@ -81,6 +81,10 @@ fn processes() {
         let enough = (1..60).find(|limit| works(*limit));
         std::fs::remove_dir(&outer).unwrap();
         assert!(enough.is_some_and(|enough| enough > 1), "{enough:?}");
+        if sandbox.runtime() != Runtime::Corten {
+            // runc leaves its cgroups when it cannot start a thread.
+            sandbox.forgive();
+        }
         sandbox.assert_nothing_left();
     });
 }
