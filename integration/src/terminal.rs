@@ -11,6 +11,9 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// How long nothing may come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The master end of a pseudoterminal.
 pub struct Terminal {
     master: std::fs::File,
@@ -53,10 +56,13 @@ impl Terminal {
     /// Reads until `text` has come, and returns all that has come so far.
     ///
     /// # Panics
-    /// When it does not come in ten seconds.
+    /// When nothing more comes for half a minute.
     pub fn read_until(&mut self, text: &str) -> &str {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !self.seen.contains(text) {
+        let mut deadline = Instant::now() + PATIENCE;
+        // Only the end of it can be new.
+        let mut searched = 0;
+        while !self.seen.get(searched..).unwrap_or(&self.seen).contains(text) {
+            searched = self.seen.len().saturating_sub(text.len());
             assert!(Instant::now() < deadline, "{text:?} did not come, only {:?}", self.seen);
             let timeout = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
             if poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&timeout)).unwrap() == 0 {
@@ -64,7 +70,10 @@ impl Terminal {
             }
             let mut buffer = [0; 4096];
             match self.master.read(&mut buffer) {
-                Ok(count) => self.seen += &String::from_utf8_lossy(&buffer[..count]),
+                Ok(count) => {
+                    self.seen += &String::from_utf8_lossy(&buffer[..count]);
+                    deadline = Instant::now() + PATIENCE;
+                }
                 // The other end is closed: by the container's end, or not open yet.
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }

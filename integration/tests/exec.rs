@@ -301,7 +301,9 @@ fn a_terminal_in_the_foreground_is_the_callers() {
         terminal.read_until("ready");
         terminal.write("hello\r");
         let seen = terminal.read_until("got hello").to_owned();
-        assert!(seen.contains("/dev/pts/0\r\n") && seen.contains("40 90\r\n"), "{seen:?}");
+        // runc makes the caller's terminal raw only when the program may have written already.
+        let first = if t.runtime() == Runtime::Corten { "/dev/pts/0\r\n" } else { "/dev/pts/0\r" };
+        assert!(seen.contains(first) && seen.contains("40 90\r"), "{seen:?}");
         assert_eq!(running.wait().code(), 5);
     });
 }
