@@ -6,7 +6,9 @@ use crate::worker::{Task, Worker};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,6 +25,9 @@ struct Options {
     messages: bool,
     missing: bool,
     worker: bool,
+    /// In how many parts each operation is tried; as many as jobs if it is not said.
+    parts: Option<usize>,
+    log: Option<PathBuf>,
 }
 
 impl Options {
@@ -40,6 +45,8 @@ impl Options {
             messages: false,
             missing: false,
             worker: false,
+            parts: None,
+            log: None,
         };
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -78,10 +85,22 @@ impl Options {
             }
             "--every" => self.every = number()?.max(1),
             "--first" => self.first = number()?,
+            "--parts" => self.parts = Some(number()?.max(1)),
+            "--log" => self.log = Some(value.into()),
             "--jobs" => self.jobs = number()?.max(1),
             _ => return Err(unknown()),
         }
         Ok(())
+    }
+}
+
+impl Options {
+    /// What the log calls the part.
+    fn key(&self, part: &Part) -> String {
+        let missing = if self.missing { " missing" } else { "" };
+        let (parts, every, first) = (self.parts.unwrap_or(self.jobs), self.every, self.first);
+        let Part { view, kind, operation, number } = part;
+        format!("{view} {} {} {number}/{parts} every {every} first {first}{missing}", kind.name(), operation.name())
     }
 }
 
@@ -130,31 +149,52 @@ fn work(options: Options) {
     Worker::new(task, directory.path().to_owned()).run();
 }
 
-#[derive(Default)]
-struct Total {
-    tried: BTreeMap<String, (usize, usize, usize)>,
-    wrong: Vec<String>,
+/// A part of the work: of all faults of an operation on a kind of container in a view, one of so many.
+struct Part {
+    view: String,
+    kind: Kind,
+    operation: Operation,
+    number: usize,
 }
 
-fn hand_out(options: &Options) -> ExitCode {
-    let mut tasks = VecDeque::new();
-    for view in &options.views {
-        for kind in &options.kinds {
-            for operation in &options.operations {
-                for slice in 0..options.jobs {
-                    tasks.push_back((view.clone(), *kind, *operation, slice));
+impl Part {
+    fn name(&self) -> String {
+        format!("{:8} {:8} {:14}", self.view, self.kind.name(), self.operation.name())
+    }
+}
+
+/// All parts, the first of each operation first: what is common to them is found early.
+fn parts(options: &Options) -> VecDeque<Part> {
+    let mut parts = VecDeque::new();
+    for number in 0..options.parts.unwrap_or(options.jobs) {
+        for view in &options.views {
+            for kind in &options.kinds {
+                for operation in &options.operations {
+                    parts.push_back(Part { view: view.clone(), kind: *kind, operation: *operation, number });
                 }
             }
         }
     }
-    let (tasks, total) = (Mutex::new(tasks), Mutex::new(Total::default()));
+    parts
+}
+
+fn hand_out(options: &Options) -> ExitCode {
+    let log = match options.log.as_deref().map(Log::open).transpose() {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("faults: --log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (parts, total) = (Mutex::new(parts(options)), Mutex::new(Total { log, ..Total::default() }));
     std::thread::scope(|scope| {
         for _ in 0..options.jobs {
             scope.spawn(|| {
-                while let Some(task) = locked(&tasks, VecDeque::pop_front) {
-                    let name = format!("{:8} {:8} {:14}", task.0, task.1.name(), task.2.name());
-                    let output = worker(options, &task);
-                    locked(&total, |total| total.add(&name, &output));
+                while let Some(part) = locked(&parts, VecDeque::pop_front) {
+                    let key = options.key(&part);
+                    if !locked(&total, |total| total.remember(&part.name(), &key)) {
+                        worker(options, &part, &key, &total);
+                    }
                 }
             });
         }
@@ -166,59 +206,131 @@ fn locked<T, R>(mutex: &Mutex<T>, use_it: impl FnOnce(&mut T) -> R) -> R {
     use_it(&mut mutex.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn worker(options: &Options, (view, kind, operation, slice): &(String, Kind, Operation, usize)) -> String {
-    let first = options.first + slice * options.every;
-    let every = options.every * options.jobs;
+fn worker(options: &Options, part: &Part, key: &str, total: &Mutex<Total>) {
+    let count = options.parts.unwrap_or(options.jobs);
+    let first = options.first + part.number * options.every;
+    let every = options.every * count;
     let mut command = Command::new(std::env::current_exe().expect("this program's path"));
     command.arg("--worker").arg("--corten").arg(&options.corten);
-    command.args(["--view", view, "--kind", kind.name(), "--operation", operation.name()]);
+    command.args(["--view", &part.view, "--kind", part.kind.name(), "--operation", part.operation.name()]);
     command.args(["--first", &first.to_string(), "--every", &every.to_string()]);
     for (given, option) in [(options.messages, "--messages"), (options.missing, "--missing")] {
         if given {
             command.arg(option);
         }
     }
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().expect("start a worker");
-    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() {
-        text.push_str(&format!("wrong\tthe worker itself\t{}\n", output.status));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("start a worker");
+    let name = part.name();
+    let mut found = Counts::default();
+    for line in BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok) {
+        locked(total, |total| total.hear(&name, &mut found, &line));
     }
-    text
+    let status = child.wait().expect("the worker's end");
+    locked(total, |total| {
+        if !status.success() {
+            total.hear(&name, &mut found, &format!("wrong\tthe worker itself\t{status}"));
+        }
+        total.done(&name, key, &found);
+    });
+}
+
+/// What came of a part, or of several.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    tried: usize,
+    unreached: usize,
+    steps: usize,
+    wrong: usize,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.tried += other.tried;
+        self.unreached += other.unreached;
+        self.steps = other.steps;
+        self.wrong += other.wrong;
+    }
+}
+
+#[derive(Default)]
+struct Total {
+    counts: BTreeMap<String, Counts>,
+    log: Option<Log>,
 }
 
 impl Total {
-    fn add(&mut self, name: &str, output: &str) {
-        let counts = self.tried.entry(name.to_owned()).or_default();
-        for line in output.lines() {
-            let (word, rest) = line.split_once('\t').unwrap_or((line, ""));
-            let number = rest.parse().unwrap_or(0);
-            match word {
-                "tried" => counts.0 += number,
-                "unreached" => counts.1 += number,
-                "steps" => counts.2 = number,
-                _ => {
-                    let line = format!("{name} {}", line.replace('\t', ": "));
-                    println!("{line}");
-                    if word == "wrong" {
-                        self.wrong.push(line);
-                    }
-                }
+    /// Whether the log has the part already; then what it says counts.
+    fn remember(&mut self, name: &str, key: &str) -> bool {
+        let Some(counts) = self.log.as_ref().and_then(|log| log.done.get(key)).copied() else { return false };
+        self.counts.entry(name.to_owned()).or_default().add(&counts);
+        true
+    }
+
+    /// A line of a worker's.
+    fn hear(&mut self, name: &str, found: &mut Counts, line: &str) {
+        let (word, rest) = line.split_once('\t').unwrap_or((line, ""));
+        let number = rest.parse().unwrap_or(0);
+        match word {
+            "tried" => found.tried = number,
+            "unreached" => found.unreached = number,
+            "steps" => found.steps = number,
+            _ => {
+                found.wrong += usize::from(word == "wrong");
+                let line = format!("{name} {}", line.replace('\t', ": "));
+                println!("{line}");
+                self.write(&line);
             }
+        }
+    }
+
+    fn done(&mut self, name: &str, key: &str, found: &Counts) {
+        self.counts.entry(name.to_owned()).or_default().add(found);
+        let Counts { tried, unreached, steps, wrong } = found;
+        self.write(&format!("done\t{key}\t{tried}\t{unreached}\t{steps}\t{wrong}"));
+    }
+
+    fn write(&mut self, line: &str) {
+        if let Some(log) = &mut self.log {
+            writeln!(log.file, "{line}").expect("write the log");
         }
     }
 
     fn print(&self) -> ExitCode {
         println!("view     container operation      steps  tried  not reached");
-        let (mut tried, mut unreached) = (0, 0);
-        for (name, counts) in &self.tried {
-            println!("{name} {:7} {:6} {:6}", counts.2, counts.0, counts.1);
-            tried += counts.0;
-            unreached += counts.1;
+        let mut all = Counts::default();
+        for (name, counts) in &self.counts {
+            println!("{name} {:7} {:6} {:6}", counts.steps, counts.tried, counts.unreached);
+            all.add(counts);
         }
-        println!(
-            "{tried} combinations of operation, step and fault tried, {unreached} not reached, {} wrong",
-            self.wrong.len()
-        );
-        if self.wrong.is_empty() && tried > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        let Counts { tried, unreached, wrong, .. } = all;
+        println!("{tried} combinations of operation, step and fault tried, {unreached} not reached, {wrong} wrong");
+        if wrong == 0 && tried > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// Which parts are done: a run that is interrupted goes on where it was. It is for one build of corten.
+struct Log {
+    file: File,
+    done: BTreeMap<String, Counts>,
+}
+
+impl Log {
+    /// Reads what is there. A part in which something was wrong is to be tried again.
+    fn open(path: &Path) -> std::io::Result<Log> {
+        let text = std::fs::read_to_string(path).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(String::new()),
+            _ => Err(error),
+        })?;
+        let mut done = BTreeMap::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("done\t")) {
+            let mut words = line.split('\t');
+            let key = words.next().unwrap_or_default().to_owned();
+            let numbers: Vec<usize> = words.filter_map(|word| word.parse().ok()).collect();
+            if let [tried, unreached, steps, 0] = numbers[..] {
+                done.insert(key, Counts { tried, unreached, steps, wrong: 0 });
+            }
+        }
+        Ok(Log { file: File::options().create(true).append(true).open(path)?, done })
     }
 }

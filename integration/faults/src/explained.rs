@@ -12,6 +12,45 @@ pub(crate) fn names(message: &str, errno: i32) -> bool {
         || message.contains(&std::io::Error::from_raw_os_error(errno).to_string().to_lowercase())
 }
 
+/// What a message may begin with: an element of config.json.
+const ELEMENTS: [&str; 7] = ["linux.", "process.", "mounts[", "root.", "hooks.", "hostname", "domainname"];
+
+/// Or what was done to which file, of the state directory, of a cgroup or of /proc: the path says whose it is.
+const DONE_TO_A_FILE: [&str; 13] = [
+    "create", "examine", "link", "list", "lock", "mkdir", "open", "read", "remove", "rename", "rmdir", "unlink",
+    "write",
+];
+
+/// Or a step that is about no element and no file.
+const STEPS: [&str; 15] = [
+    "prepare the init",
+    "speak to the init",
+    "wait for the init",
+    "wait for the program",
+    "read the orders in the init",
+    "hand over to the program",
+    "join a new session keyring",
+    "join the container",
+    "pause the container",
+    "resume the container",
+    "signal the container",
+    "kill the container",
+    "read a signal",
+    "execute ps",
+    "send the orders to the init",
+];
+
+/// Whether the message tells the element, the file or the step that failed.
+pub(crate) fn tells_where(message: &str) -> bool {
+    let said = message.split_once("msg=\"").map_or(message, |(_, said)| said);
+    said.split(": ").any(|part| {
+        let (verb, rest) = part.split_once(' ').unwrap_or((part, ""));
+        ELEMENTS.iter().any(|element| part.starts_with(element))
+            || STEPS.iter().any(|step| part.starts_with(step))
+            || (DONE_TO_A_FILE.contains(&verb) && rest.contains('/'))
+    })
+}
+
 /// Errors that are no failure but a false statement about the machine: that a container, its record, its process or its cgroup is not
 /// there, or that a lock cannot be given back. Who believes the kernel has to act on them.
 pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
@@ -38,8 +77,6 @@ pub(crate) fn is_known(step: &Step, fault: Fault, code: Option<i32>, message: &s
         ("mknodat", libc::EPERM) => code == Some(0),
         // Between the fork and the program of a hook there is only an exit code to tell with.
         ("dup2" | "dup3" | "close_range" | "fcntl" | "execve", _) => message.contains("exit status 127"),
-        // Rust's own way to run ps(1) ends the program there.
-        ("read", libc::EIO) => message.contains("std/src/sys/process"),
         _ => false,
     }
 }

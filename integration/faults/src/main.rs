@@ -17,6 +17,8 @@
 #[cfg(target_arch = "x86_64")]
 mod bundle;
 #[cfg(target_arch = "x86_64")]
+mod bystander;
+#[cfg(target_arch = "x86_64")]
 mod calls;
 #[cfg(target_arch = "x86_64")]
 mod driver;

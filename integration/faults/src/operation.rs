@@ -86,11 +86,6 @@ impl Operation {
         self.before() == Before::Nothing
     }
 
-    /// Whether it takes the container away.
-    pub(crate) fn deletes(self) -> bool {
-        matches!(self, Operation::Delete | Operation::DeleteForce)
-    }
-
     /// Whether the container is as it was when it fails.
     pub(crate) fn keeps(self) -> bool {
         matches!(self, Operation::Exec | Operation::ExecDetached | Operation::Update | Operation::State | Operation::Ps)

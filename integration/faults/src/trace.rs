@@ -66,7 +66,7 @@ struct Process {
 }
 
 /// How long a delay is.
-const DELAY: Duration = Duration::from_millis(30);
+const DELAY: Duration = Duration::from_millis(15);
 
 /// The code of the stop that PTRACE_INTERRUPT makes.
 const EVENT_STOP: i32 = 128;
@@ -223,11 +223,17 @@ impl Tracer<'_> {
     }
 
     fn resume(&mut self, pid: Pid, signal: Option<Signal>) {
-        let unfinished = self.processes.get(&pid).is_some_and(|process| process.result.is_some());
+        let process = self.processes.get(&pid);
+        let unfinished = process.is_some_and(|process| process.result.is_some());
+        // Only the calls of the process are counted that is to have the fault: that the others stop at each costs most of the time.
+        let counted = match self.fault {
+            None => true,
+            Some((step, _)) => process.is_some_and(|process| process.index == step.process),
+        };
         // A process that was killed while it was stopped is gone by now: its end will be told.
-        let _ = match self.outcome.fired && !unfinished {
-            true => ptrace::cont(pid, signal),
-            false => ptrace::syscall(pid, signal),
+        let _ = match unfinished || (counted && !self.outcome.fired) {
+            true => ptrace::syscall(pid, signal),
+            false => ptrace::cont(pid, signal),
         };
     }
 

@@ -1,6 +1,7 @@
 //! One operation on one kind of container: tried with each fault, and judged.
 
 use crate::bundle::{self, Kind, Program};
+use crate::bystander::Bystander;
 use crate::explained;
 use crate::operation::Operation;
 use crate::trace::{self, Fault, Outcome, Step};
@@ -49,6 +50,7 @@ pub(crate) struct Worker {
     mounts: String,
     net_devices: Vec<String>,
     bundle_names: Vec<String>,
+    bystander: Option<Bystander>,
     /// What the first success said.
     speech: RefCell<Option<Vec<String>>>,
 }
@@ -72,19 +74,23 @@ impl Worker {
             false => r#"{"pids": {"limit": 77}}"#,
         };
         std::fs::write(directory.join("resources.json"), resources).unwrap();
-        let worker = Worker {
+        let mut worker = Worker {
             cgroup,
             watchdog: Watchdog::new(),
             host: bundle::own_namespaces(),
             mounts: leftovers::mounts(),
             net_devices: leftovers::net_devices(),
             bundle_names: Vec::new(),
+            bystander: None,
             speech: RefCell::default(),
             task,
             directory,
         };
         let bystander = worker.directory.join("bystander/waits").display().to_string();
         worker.must(&["run", "--detach", "--bundle", &bystander, "bystander"]).unwrap();
+        let pid = worker.first_pid_of("bystander").expect("the container beside runs");
+        let state = worker.directory.join("state/bystander");
+        worker.bystander = Some(Bystander::new(pid, &state, &format!("{}-bystander", worker.cgroup)));
         nix::sys::prctl::set_child_subreaper(true).unwrap();
         worker
     }
@@ -301,7 +307,11 @@ impl Worker {
     }
 
     fn first_pid(&self) -> Option<i32> {
-        self.status().ok()?;
+        self.first_pid_of(self.id())
+    }
+
+    fn first_pid_of(&self, id: &str) -> Option<i32> {
+        self.plainly(&["state", id], "state").ok()?;
         let state: serde_json::Value = serde_json::from_str(&self.text("state.out")).ok()?;
         i32::try_from(state["pid"].as_i64()?).ok().filter(|pid| *pid > 0)
     }
@@ -333,6 +343,11 @@ impl Worker {
                     }
                 }
             }
+        }
+        // The id can be used after the last of them too.
+        let again = self.run_bundle(&["create"], Program::Waits).and(self.must(&["delete", "--force", self.id()]));
+        if let Err(error) = again {
+            println!("wrong\tafter all\t{error}");
         }
         println!("tried\t{tried}\nunreached\t{unreached}\nsteps\t{}", steps.len());
         nix::sys::prctl::set_child_subreaper(false).unwrap();
@@ -398,12 +413,14 @@ impl Worker {
             Trial::All(calls, _) => explained::is_known_without(calls, self.task.operation, &message),
         };
         wrong.extend(self.judge(fault, &outcome).err().filter(|_| !known));
-        wrong.extend(self.must(&["delete", "--force", self.id()]).err());
-        wrong.extend(self.leftovers());
-        if self.task.operation.makes() || self.task.operation.deletes() {
-            let again = self.run_bundle(&["create"], Program::Waits).and(self.must(&["delete", "--force", self.id()]));
+        if self.task.operation.makes() && outcome.code.is_some_and(|code| code != 0) {
+            // It has failed by itself: the id can be used at once.
+            let again = self.run_bundle(&["create"], Program::Waits);
             wrong.extend(again.err().map(|error| format!("the id cannot be used again: {error}")));
         }
+        wrong.extend(self.must(&["delete", "--force", self.id()]).err());
+        wrong.extend(self.leftovers());
+        wrong.extend(self.bystander.as_ref().and_then(Bystander::changed));
         if !wrong.is_empty() {
             self.recover();
         }
@@ -445,6 +462,10 @@ impl Worker {
         match fault {
             Fault::Delay => return Err("it does not bear a delay".to_owned()),
             _ if !says_why => return Err("it does not name the error".to_owned()),
+            // Of a kill there is nothing to be said but that it was one.
+            Fault::Errno(_) if !explained::tells_where(&message) => {
+                return Err("it names neither a step nor an element".to_owned());
+            }
             _ => {}
         }
         if operation.makes() {

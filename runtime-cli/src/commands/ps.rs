@@ -3,7 +3,8 @@
 use super::{Context, Verb, print};
 use crate::args::{command_operands, option, text};
 use crate::failure::Failure;
-use std::process::{Command, ExitCode};
+use std::io::Read;
+use std::process::{Command, ExitCode, Output, Stdio};
 
 pub(super) const VERB: Verb = Verb {
     name: "ps",
@@ -43,7 +44,7 @@ fn ps(context: &Context<'_>, pids: &[i32]) -> Result<String, Failure> {
     let given: Vec<&String> = context.matches.get_many::<String>("operands").into_iter().flatten().skip(1).collect();
     if given.is_empty() && (1..=MOST_LISTED).contains(&pids.len()) {
         let list = pids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
-        let output = Command::new("ps").args(["-f", "-q", &list]).output();
+        let output = output(Command::new("ps").args(["-f", "-q", &list]));
         let output = output.map_err(|error| Failure::os("execute ps", &error))?;
         // It fails when all have ended, or is one that takes no list.
         if output.status.success() {
@@ -54,12 +55,32 @@ fn ps(context: &Context<'_>, pids: &[i32]) -> Result<String, Failure> {
     if given.is_empty() {
         command.arg("-ef");
     }
-    let output = command.args(given).output().map_err(|error| Failure::os("execute ps", &error))?;
+    let output = output(command.args(given)).map_err(|error| Failure::os("execute ps", &error))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Failure::new(format!("ps: {}: {}", output.status, said.trim_end())))
+}
+
+/// What the command prints. `Command::output` panics where a pipe cannot be read; this gives the error.
+fn output(command: &mut Command) -> std::io::Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        let complaints = std::thread::Builder::new().spawn_scoped(scope, move || read_all(stderr))?;
+        let stdout = read_all(stdout)?;
+        let stderr = complaints.join().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))?;
+        Ok(Output { status: child.wait()?, stdout, stderr })
+    })
+}
+
+fn read_all(pipe: Option<impl Read>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 /// The header and the lines whose `PID` column has one of `pids`.
