@@ -1,5 +1,6 @@
 //! The containers on which faults are tried, and what their program says of itself.
 
+use crate::operation::Operation;
 use serde_json::{Value, json};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -13,11 +14,20 @@ pub(crate) enum Kind {
     Hooks,
     /// A user namespace.
     User,
+    /// A terminal, whose other end goes over a console socket or to the terminal of the command.
+    Terminal,
+    /// A network device of the host's.
+    Device,
+    /// A seccomp agent that gets the listener, and a time namespace.
+    Agent,
+    /// A service manager that is told when the program is ready, by NOTIFY_SOCKET.
+    Notify,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Kind; 3] = [Kind::Plain, Kind::Hooks, Kind::User];
+    pub(crate) const ALL: [Kind; 7] =
+        [Kind::Plain, Kind::Hooks, Kind::User, Kind::Terminal, Kind::Device, Kind::Agent, Kind::Notify];
 
     /// As on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -25,9 +35,28 @@ impl Kind {
             Kind::Plain => "plain",
             Kind::Hooks => "hooks",
             Kind::User => "user",
+            Kind::Terminal => "terminal",
+            Kind::Device => "device",
+            Kind::Agent => "agent",
+            Kind::Notify => "notify",
+        }
+    }
+
+    /// Whether the operation is another one with it than with a plain container.
+    pub(crate) fn concerns(self, operation: Operation) -> bool {
+        use Operation::{Create, Delete, DeleteForce, Exec, ExecDetached, Run, RunDetached, Start};
+        match self {
+            Kind::Plain | Kind::Hooks | Kind::User => true,
+            Kind::Terminal => matches!(operation, Create | Run | RunDetached | Exec | ExecDetached),
+            Kind::Device => matches!(operation, Create | Run | RunDetached | DeleteForce),
+            Kind::Agent => matches!(operation, Create | Run | RunDetached | Exec | ExecDetached),
+            Kind::Notify => matches!(operation, Create | Run | RunDetached | Start | Delete | DeleteForce),
         }
     }
 }
+
+/// The network device of [`Kind::Device`].
+pub(crate) const DEVICE: &str = "cfault0";
 
 /// What the program does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +96,7 @@ umask; pwd; set -- /proc/self/fd/*; echo "$@"
 echo END"#;
 
 /// Makes a bundle for each program below `directory`.
-pub(crate) fn make(directory: &Path, kind: Kind, unified: bool, cgroup: &str) {
+pub(crate) fn make(directory: &Path, kind: Kind, unified: bool, cgroup: &str, agent: &Path) {
     let rootfs = directory.join("rootfs");
     for inside in ["bin", "proc", "dev", "sys", "tmp", "etc", "srv"] {
         std::fs::create_dir_all(rootfs.join(inside)).unwrap();
@@ -87,6 +116,17 @@ pub(crate) fn make(directory: &Path, kind: Kind, unified: bool, cgroup: &str) {
             Kind::Plain => {}
             Kind::Hooks => config["hooks"] = hooks(directory),
             Kind::User => add_user_namespace(&mut config),
+            Kind::Terminal => config["process"]["terminal"] = true.into(),
+            Kind::Device => config["linux"]["netDevices"] = json!({ DEVICE: {} }),
+            Kind::Agent => {
+                // A call that the program does not make: the listener is handed over, and nothing waits for an answer.
+                config["linux"]["seccomp"]["syscalls"][0]["action"] = "SCMP_ACT_NOTIFY".into();
+                config["linux"]["seccomp"]["listenerPath"] = agent.display().to_string().into();
+                // The other namespace for which the init forks.
+                config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "time"}));
+                config["linux"]["timeOffsets"] = json!({"boottime": {"secs": 100, "nanosecs": 0}});
+            }
+            Kind::Notify => {}
         }
         let bundle = directory.join(program.directory());
         std::fs::create_dir(&bundle).unwrap();
@@ -211,10 +251,14 @@ pub(crate) fn normalised(text: &str, host: &[String]) -> Option<Vec<String>> {
         "Speculation",
         "State:",
     ];
-    if !text.lines().any(|line| line == "END") {
+    if !text.lines().any(|line| line.trim_end() == "END") {
         return None;
     }
-    let lines = text.lines().filter(|line| !VARIES.iter().any(|start| line.starts_with(start)));
+    // A terminal ends lines with both.
+    let lines = text
+        .lines()
+        .map(|line| line.trim_end_matches('\r'))
+        .filter(|line| !VARIES.iter().any(|start| line.starts_with(start)));
     Some(lines.map(|line| normalised_line(line, host)).collect())
 }
 
@@ -231,7 +275,9 @@ fn normalised_line(line: &str, host: &[String]) -> String {
             Some(("shared" | "master" | "propagate_from", _)) => word.split(':').next().unwrap_or_default(),
             _ => word,
         });
-        return unnumbered.collect::<Vec<_>>().join(" ");
+        let line = unnumbered.collect::<Vec<_>>().join(" ");
+        // Where the container may not mount its cgroups it gets the host's, which are the same by another name.
+        return line.replace(" - cgroup2 none ", " - cgroup2 cgroup ");
     }
     // ls: without the time and the size.
     if line.starts_with(['c', 'd', 'l', '-', 'b']) && words.len() > 6 {

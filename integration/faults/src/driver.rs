@@ -135,6 +135,10 @@ fn work(options: Options) {
         let script = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup";
         assert!(Command::new("sh").args(["-c", script]).status().expect("sh").success(), "cannot prepare the view");
     }
+    if options.kinds.contains(&Kind::Device) {
+        // The device is nobody else's either.
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+    }
     let directory = tempfile::Builder::new().prefix("corten-faults-").tempdir().expect("a temporary directory");
     let task = Task {
         corten: options.corten,
@@ -169,7 +173,7 @@ fn parts(options: &Options) -> VecDeque<Part> {
     for number in 0..options.parts.unwrap_or(options.jobs) {
         for view in &options.views {
             for kind in &options.kinds {
-                for operation in &options.operations {
+                for operation in options.operations.iter().filter(|operation| kind.concerns(**operation)) {
                     parts.push_back(Part { view: view.clone(), kind: *kind, operation: *operation, number });
                 }
             }

@@ -16,28 +16,67 @@ pub(crate) fn names(message: &str, errno: i32) -> bool {
 const ELEMENTS: [&str; 7] = ["linux.", "process.", "mounts[", "root.", "hooks.", "hostname", "domainname"];
 
 /// Or what was done to which file, of the state directory, of a cgroup or of /proc: the path says whose it is.
-const DONE_TO_A_FILE: [&str; 13] = [
-    "create", "examine", "link", "list", "lock", "mkdir", "open", "read", "remove", "rename", "rmdir", "unlink",
-    "write",
+const DONE_TO_A_FILE: [&str; 18] = [
+    "chown", "connect", "create", "examine", "find", "link", "list", "lock", "look", "mkdir", "open", "read", "remove",
+    "rename", "rmdir", "stat", "unlink", "write",
 ];
 
 /// Or a step that is about no element and no file.
-const STEPS: [&str; 15] = [
-    "prepare the init",
-    "speak to the init",
-    "wait for the init",
-    "wait for the program",
-    "read the orders in the init",
+const STEPS: [&str; 41] = [
+    "become a subreaper",
+    "create a file for a hook",
+    "bring the loopback device up",
+    "execute ps",
+    "find network device",
     "hand over to the program",
     "join a new session keyring",
     "join the container",
-    "pause the container",
-    "resume the container",
-    "signal the container",
+    "join the namespaces of the container",
     "kill the container",
+    "listen to the init",
+    "look for ended processes",
+    "make a console socket",
+    "map the ids",
+    "move network device",
+    "pause the container",
+    "poll the console socket",
+    "poll the container",
+    "poll the notify socket",
+    "prepare the container's terminal",
+    "prepare the init",
     "read a signal",
-    "execute ps",
+    "read standard input",
+    "read the orders in the init",
+    "receive the terminal from the console socket",
+    "resume the container",
+    "send signal",
     "send the orders to the init",
+    "send the seccomp listener",
+    "set the terminal to raw mode",
+    "speak to the init",
+    "start the init in new namespaces",
+    "take the seccomp listener from the init",
+    "tell the init to start",
+    "set up console socket",
+    "set up the notify socket",
+    "wait for hooks",
+    "wait in the init for the start",
+    "wait for the container",
+    "wait for the init",
+    "wait for the program",
+];
+
+/// Or, where many steps need the same, only what was asked of the kernel.
+const CALLS: [&str; 9] = [
+    "block signals",
+    "create a socket pair",
+    "duplicate a descriptor",
+    "duplicate a pidfd",
+    "memfd_create",
+    "open the init's child",
+    "pidfd_open of process",
+    "pidfd_send_signal",
+    "write to standard output",
 ];
 
 /// Whether the message tells the element, the file or the step that failed.
@@ -46,7 +85,7 @@ pub(crate) fn tells_where(message: &str) -> bool {
     said.split(": ").any(|part| {
         let (verb, rest) = part.split_once(' ').unwrap_or((part, ""));
         ELEMENTS.iter().any(|element| part.starts_with(element))
-            || STEPS.iter().any(|step| part.starts_with(step))
+            || STEPS.iter().chain(&CALLS).any(|step| part.starts_with(step))
             || (DONE_TO_A_FILE.contains(&verb) && rest.contains('/'))
     })
 }

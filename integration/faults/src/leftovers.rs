@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -70,12 +71,19 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// The mounts of this process's namespace, in which the runtime runs.
-pub(crate) fn mounts() -> String {
-    std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
+/// The mounts of this process's namespace, in which the runtime runs. Some may go meanwhile: with a directory that somebody else
+/// removes what is mounted there goes in all namespaces.
+pub(crate) fn mounts() -> BTreeSet<String> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    text.lines().map(|line| line.replace("//deleted", "")).collect()
 }
 
 /// The network devices of this process's namespace.
 pub(crate) fn net_devices() -> Vec<String> {
-    names(Path::new("/sys/class/net"))
+    // Not /sys/class/net: that is of the namespace in which /sys was mounted.
+    let table = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let mut names: Vec<String> =
+        table.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect();
+    names.sort();
+    names
 }

@@ -7,9 +7,12 @@
 //! `delete --force`, or after the failed `create` by itself, nothing may be left.
 //!
 //! ```text
-//! faults [--corten PATH] [--view native|v2]… [--kind plain|hooks|user]… [--operation NAME]…
-//!        [--every N] [--first N] [--jobs N] [--messages] [--missing]
+//! faults [--corten PATH] [--view native|v2]… [--kind plain|hooks|user|terminal|device|agent|notify]…
+//!        [--operation NAME]… [--every N] [--first N] [--jobs N] [--parts N] [--log FILE] [--messages] [--missing]
 //! ```
+//!
+//! With `--log` what is found is written to a file, and parts that are in it without a fault are not tried again: a run that was
+//! interrupted goes on. `--parts` says in how many parts an operation is tried.
 //!
 //! With `--missing` it is not one call that fails but all of a kind, as on an older kernel (`ENOSYS`) or within a container of an
 //! engine that does not know them (`EPERM`); each kind alone, and all at once.
@@ -30,6 +33,8 @@ mod leftovers;
 mod missing;
 #[cfg(target_arch = "x86_64")]
 mod operation;
+#[cfg(target_arch = "x86_64")]
+mod partners;
 #[cfg(target_arch = "x86_64")]
 mod trace;
 #[cfg(target_arch = "x86_64")]

@@ -103,6 +103,10 @@ impl Operation {
 
     /// The words after the runtime's global options.
     pub(crate) fn words(self, worker: &Worker) -> Vec<String> {
+        worker.with_terminal(self.plain_words(worker))
+    }
+
+    fn plain_words(self, worker: &Worker) -> Vec<String> {
         let id = worker.id();
         let bundle = |program: Program| worker.bundle(program).display().to_string();
         let words: Vec<&str> = match self {
@@ -132,6 +136,7 @@ impl Operation {
     pub(crate) fn prepare(self, worker: &Worker) -> Result<(), String> {
         let id = worker.id();
         let run = || worker.run_bundle(&["run", "--detach"], Program::Waits);
+        worker.make_device()?;
         match self.before() {
             Before::Nothing => Ok(()),
             Before::Created => worker.run_bundle(&["create"], Program::Speaks),

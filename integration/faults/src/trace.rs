@@ -12,6 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub(crate) struct Step {
     pub(crate) number: i64,
     /// Its name, and the path it is about.
     pub(crate) text: String,
+    /// Of a process of its own: what kills a thread of the command kills the command.
+    pub(crate) apart: bool,
 }
 
 /// What came of the command.
@@ -63,6 +66,8 @@ struct Process {
     result: Option<i64>,
     /// Its first stop is that of attaching.
     fresh: bool,
+    /// No thread of the command.
+    apart: bool,
 }
 
 /// How long a delay is.
@@ -139,7 +144,8 @@ impl Tracer<'_> {
         }
         let index = self.seen.len();
         self.seen.push(pid);
-        self.processes.insert(pid, Process { index, calls: 0, inside: false, result: None, fresh });
+        let apart = !Path::new(&format!("/proc/{}/task/{pid}", self.root)).exists();
+        self.processes.insert(pid, Process { index, calls: 0, inside: false, result: None, fresh, apart });
         self.watchdog.watch(pid.as_raw());
     }
 
@@ -257,7 +263,8 @@ impl Tracer<'_> {
         let number = registers.orig_rax as i64;
         if self.record {
             let text = calls::describe(pid.as_raw(), &registers);
-            self.outcome.steps.push(Step { process: index, ordinal, number, text });
+            let apart = process.apart;
+            self.outcome.steps.push(Step { process: index, ordinal, number, text, apart });
         }
         match wanted {
             // Another call than that of the run without a fault: the processes met in another order.

@@ -1,13 +1,15 @@
 //! One operation on one kind of container: tried with each fault, and judged.
 
-use crate::bundle::{self, Kind, Program};
+use crate::bundle::{self, DEVICE, Kind, Program};
 use crate::bystander::Bystander;
 use crate::explained;
 use crate::operation::Operation;
+use crate::partners::Partners;
 use crate::trace::{self, Fault, Outcome, Step};
 use crate::watchdog::Watchdog;
 use crate::{leftovers, missing};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -45,9 +47,10 @@ pub(crate) struct Worker {
     task: Task,
     directory: PathBuf,
     cgroup: String,
+    partners: Partners,
     watchdog: Watchdog,
     host: Vec<String>,
-    mounts: String,
+    mounts: BTreeSet<String>,
     net_devices: Vec<String>,
     bundle_names: Vec<String>,
     bystander: Option<Bystander>,
@@ -60,13 +63,14 @@ impl Worker {
     pub(crate) fn new(task: Task, directory: PathBuf) -> Worker {
         let cgroup = format!("/corten-faults-{}", std::process::id());
         std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o711)).unwrap();
-        for (name, cgroup) in [("bundles", cgroup.clone()), ("bystander", format!("{cgroup}-bystander"))] {
-            std::fs::create_dir(directory.join(name)).unwrap();
-            bundle::make(&directory.join(name), task.kind, task.unified, &cgroup);
-        }
-        for name in ["state", "tmp", "out"] {
+        for name in ["state", "tmp", "out", "partners", "bundles", "bystander"] {
             std::fs::create_dir(directory.join(name)).unwrap();
         }
+        let partners = Partners::start(&directory.join("partners"), task.kind, &directory.join("state/container"));
+        bundle::make(&directory.join("bundles"), task.kind, task.unified, &cgroup, &partners.agent());
+        let beside = if task.kind == Kind::User { Kind::User } else { Kind::Plain };
+        let its_cgroup = format!("{cgroup}-bystander");
+        bundle::make(&directory.join("bystander"), beside, task.unified, &its_cgroup, &partners.agent());
         let resources = match task.unified {
             true => {
                 r#"{"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rwm"}]}"#
@@ -76,10 +80,11 @@ impl Worker {
         std::fs::write(directory.join("resources.json"), resources).unwrap();
         let mut worker = Worker {
             cgroup,
+            partners,
             watchdog: Watchdog::new(),
             host: bundle::own_namespaces(),
             mounts: leftovers::mounts(),
-            net_devices: leftovers::net_devices(),
+            net_devices: net_devices(),
             bundle_names: Vec::new(),
             bystander: None,
             speech: RefCell::default(),
@@ -117,6 +122,9 @@ impl Worker {
     fn command(&self, words: &[&str], name: &str) -> Command {
         let mut command = Command::new(&self.task.corten);
         command.env("TMPDIR", self.directory.join("tmp"));
+        if self.task.kind == Kind::Notify && words.last() != Some(&"bystander") {
+            command.env("NOTIFY_SOCKET", self.partners.manager());
+        }
         command.arg("--root").arg(self.directory.join("state")).args(words);
         self.with_output(command, name)
     }
@@ -126,6 +134,58 @@ impl Worker {
         // Files and not pipes: a container goes on with what its create had.
         command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
         command
+    }
+
+    /// The words of a command, with what it needs for the container's terminal if it has one.
+    pub(crate) fn with_terminal(&self, mut words: Vec<String>) -> Vec<String> {
+        if self.task.kind != Kind::Terminal {
+            return words;
+        }
+        let verb = words.first().cloned().unwrap_or_default();
+        if verb == "create" || words.iter().any(|word| word == "--detach") {
+            words.splice(1..1, ["--console-socket".to_owned(), self.partners.console().display().to_string()]);
+        }
+        if verb == "exec" {
+            words.insert(1, "--tty".to_owned());
+        }
+        words
+    }
+
+    /// A command in the foreground has a terminal as well, if the container has one.
+    fn on_a_terminal(&self, mut command: Command) -> Command {
+        if self.task.kind == Kind::Terminal && self.task.operation.waits_for_program() {
+            let pair = nix::pty::openpty(None, None).expect("a terminal");
+            for end in [&pair.master, &pair.slave] {
+                use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+                fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("fcntl");
+            }
+            self.partners.follow(pair.master);
+            command.stdin(pair.slave.try_clone().expect("a descriptor")).stdout(pair.slave);
+        }
+        command
+    }
+
+    /// The network device that the container is to get, unless it is there. The kernel may still be taking away the one before, which
+    /// is in a namespace that has ended; with its peer it goes at once.
+    pub(crate) fn make_device(&self) -> Result<(), String> {
+        if self.task.kind != Kind::Device {
+            return Ok(());
+        }
+        let ip = |words: &[&str]| match self.wait_for(self.with_output(command_of("ip", words), "ip")) {
+            Ok(Some(0)) => Ok(()),
+            _ => Err(format!("ip {}: {}", words.join(" "), self.text("ip.err").trim())),
+        };
+        self.eventually(|| {
+            let there = leftovers::net_devices();
+            let is_there = |name: &str| there.iter().any(|device| device == name);
+            if is_there(DEVICE) {
+                return Ok(());
+            }
+            if is_there(PEER) {
+                let _ = ip(&["link", "del", PEER]);
+            }
+            ip(&["link", "add", DEVICE, "type", "veth", "peer", "name", PEER])
+        })
     }
 
     fn text(&self, name: &str) -> String {
@@ -161,6 +221,9 @@ impl Worker {
     pub(crate) fn run_bundle(&self, verb: &[&str], program: Program) -> Result<(), String> {
         let bundle = self.bundle(program).display().to_string();
         let words = [verb, &["--bundle", &bundle, self.id()]].concat();
+        let words = self.with_terminal(words.into_iter().map(str::to_owned).collect());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.make_device()?;
         match self.plainly(&words, "prepared")? {
             0 => Ok(()),
             code => Err(format!("{}: exit code {code}: {}", words.join(" "), self.text("prepared.err").trim())),
@@ -276,10 +339,9 @@ impl Worker {
         left.extend(
             leftovers::names(&self.directory.join("tmp")).into_iter().map(|name| format!("temporary file {name}")),
         );
-        if leftovers::mounts() != self.mounts {
-            left.push("a mount".to_owned());
-        }
-        if leftovers::net_devices() != self.net_devices {
+        let mounts = leftovers::mounts();
+        left.extend(mounts.difference(&self.mounts).map(|mount| format!("mount {mount}")));
+        if net_devices() != self.net_devices {
             left.push("a network device".to_owned());
         }
         let names = self.bundle_names();
@@ -303,7 +365,7 @@ impl Worker {
         let words = self.task.operation.words(self);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let beside = (self.task.operation == Operation::Start).then(|| self.first_pid()).flatten();
-        trace::run(&self.watchdog, self.command(&words, "traced"), fault, beside)
+        trace::run(&self.watchdog, self.on_a_terminal(self.command(&words, "traced")), fault, beside)
     }
 
     fn first_pid(&self) -> Option<i32> {
@@ -363,7 +425,7 @@ impl Worker {
         let operation = self.task.operation;
         let mut steps = Vec::new();
         for _ in 0..2 {
-            self.forget_hooks();
+            self.forget();
             operation.prepare(self)?;
             let outcome = self.traced(None);
             if outcome.code != Some(0) {
@@ -381,16 +443,20 @@ impl Worker {
 
     /// Where the container's program writes to.
     fn spoken(&self) -> PathBuf {
+        if self.task.kind == Kind::Terminal {
+            return self.partners.output();
+        }
         self.output(if self.task.operation == Operation::Start { "prepared.out" } else { "traced.out" })
     }
 
-    fn forget_hooks(&self) {
+    fn forget(&self) {
+        self.partners.forget();
         let _ = std::fs::remove_file(self.directory.join("bundles/hooks.log"));
     }
 
     /// What is wrong after a fault; none if the step was not reached.
     fn try_one(&self, trial: &Trial<'_>) -> Option<Vec<String>> {
-        self.forget_hooks();
+        self.forget();
         if let Err(error) = self.task.operation.prepare(self) {
             self.recover();
             return Some(vec![format!("cannot prepare: {error}")]);
@@ -431,7 +497,7 @@ impl Worker {
         let words = self.task.operation.words(self);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let command = missing::without(calls, errno, &self.command(&words, "traced"));
-        let code = self.wait_for(self.with_output(command, "traced"));
+        let code = self.wait_for(self.on_a_terminal(self.with_output(command, "traced")));
         Outcome { fired: true, hung: code.is_err(), code: code.ok().flatten(), ..Outcome::default() }
     }
 
@@ -469,7 +535,8 @@ impl Worker {
             _ => {}
         }
         if operation.makes() {
-            return self.is_gone();
+            let device = self.task.kind != Kind::Device || leftovers::net_devices().iter().any(|name| name == DEVICE);
+            return self.is_gone().and(if device { Ok(()) } else { Err("the network device is lost".to_owned()) });
         }
         if operation.keeps() {
             return self.status_is("running");
@@ -507,6 +574,20 @@ impl Worker {
             let _ = std::fs::remove_file(self.directory.join("tmp").join(name));
         }
     }
+}
+
+/// The other end of the network device.
+const PEER: &str = "cfault1";
+
+/// The network devices, but for the container's: that goes and comes.
+fn net_devices() -> Vec<String> {
+    leftovers::net_devices().into_iter().filter(|name| ![DEVICE, PEER].contains(&name.as_str())).collect()
+}
+
+fn command_of(program: &str, words: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(words);
+    command
 }
 
 /// The watchdog had to end it.
@@ -548,7 +629,7 @@ fn faults_at(step: &Step) -> Vec<Fault> {
     let errnos = crate::calls::errnos(step.number).iter().filter(|errno| !explained::is_a_lie(step, **errno));
     let mut faults: Vec<Fault> = errnos.map(|errno| Fault::Errno(*errno)).collect();
     faults.push(Fault::KillLauncher);
-    if step.process > 0 {
+    if step.apart {
         faults.push(Fault::KillCaller);
     }
     faults.push(Fault::Delay);

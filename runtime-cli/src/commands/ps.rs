@@ -3,7 +3,9 @@
 use super::{Context, Verb, print};
 use crate::args::{command_operands, option, text};
 use crate::failure::Failure;
-use std::io::Read;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::process::{Command, ExitCode, Output, Stdio};
 
 pub(super) const VERB: Verb = Verb {
@@ -63,24 +65,19 @@ fn ps(context: &Context<'_>, pids: &[i32]) -> Result<String, Failure> {
     Err(Failure::new(format!("ps: {}: {}", output.status, said.trim_end())))
 }
 
-/// What the command prints. `Command::output` panics where a pipe cannot be read; this gives the error.
+/// What the command prints. `Command::output` panics where a pipe cannot be read; this gives the error. The complaints go to a
+/// file, not to a second pipe that would have to be read at the same time.
 fn output(command: &mut Command) -> std::io::Result<Output> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    std::thread::scope(|scope| {
-        let complaints = std::thread::Builder::new().spawn_scoped(scope, move || read_all(stderr))?;
-        let stdout = read_all(stdout)?;
-        let stderr = complaints.join().unwrap_or_else(|_| Err(std::io::ErrorKind::Other.into()))?;
-        Ok(Output { status: child.wait()?, stdout, stderr })
-    })
-}
-
-fn read_all(pipe: Option<impl Read>) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        pipe.read_to_end(&mut bytes)?;
+    let mut complaints = File::from(memfd_create(c"complaints", MFdFlags::MFD_CLOEXEC)?);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(complaints.try_clone()?).spawn()?;
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    if let Some(mut pipe) = child.stdout.take() {
+        pipe.read_to_end(&mut stdout)?;
     }
-    Ok(bytes)
+    let status = child.wait()?;
+    complaints.rewind()?;
+    complaints.read_to_end(&mut stderr)?;
+    Ok(Output { status, stdout, stderr })
 }
 
 /// The header and the lines whose `PID` column has one of `pids`.

@@ -24,13 +24,23 @@ enum Freezer {
 }
 
 impl Cgroup {
-    /// Whether the container is frozen: it was asked to be, and on version 1 has come to a stop (on version 2 a signal
-    /// stirs a process for an instant). A cgroup that is gone, or cannot freeze, is not.
+    /// Whether the container is frozen or about to be: what joins it now stops. A cgroup that is gone, or cannot freeze, is not.
     ///
     /// # Errors
     /// The state cannot be read.
     pub fn is_frozen(&self) -> Result<bool> {
         self.freezer_if_ours()?.map_or(Ok(false), |freezer| freezer.is_frozen())
+    }
+
+    /// Whether to freeze it would change nothing: on version 1 it has come to a stop, which one that is only asked to may never do.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn needs_no_freeze(&self) -> Result<bool> {
+        self.freezer_if_ours()?.map_or(Ok(false), |freezer| match freezer {
+            Freezer::V1(_) => freezer.has_stopped(),
+            Freezer::V2(_) => freezer.is_asked(),
+        })
     }
 
     /// Whether the container was asked to freeze, whether or not its processes have come to a stop: also what a freeze
@@ -175,8 +185,9 @@ impl Freezer {
 
     fn is_frozen(&self) -> Result<bool> {
         match self {
-            Freezer::V1(_) => self.has_stopped(),
-            Freezer::V2(_) => self.says("cgroup.freeze", "1"),
+            // Also below a directory that is frozen. A freeze may be under way, or have been killed half-way.
+            Freezer::V1(_) => self.says_one_of("freezer.state", &["FROZEN", "FREEZING"]),
+            Freezer::V2(_) => self.is_asked(),
         }
     }
 
@@ -188,9 +199,13 @@ impl Freezer {
     }
 
     fn says(&self, file: &str, line: &str) -> Result<bool> {
+        self.says_one_of(file, &[line])
+    }
+
+    fn says_one_of(&self, file: &str, lines: &[&str]) -> Result<bool> {
         let path = self.directory().join(file);
         match files::read_value(&path) {
-            Ok(text) => Ok(text.lines().any(|l| l == line)),
+            Ok(text) => Ok(text.lines().any(|line| lines.contains(&line))),
             Err(Errno::ENOENT | Errno::ENODEV) => Ok(false),
             Err(e) => Err(Error::os(format!("read {}", path.display()), e)),
         }

@@ -19,7 +19,7 @@ impl Container {
     pub fn pause(&self) -> Result<()> {
         let (lock, record) = self.lock()?;
         self.must_live(&record, &lock)?;
-        if record.cgroup.is_frozen()? {
+        if record.cgroup.needs_no_freeze()? {
             return Err(not_running());
         }
         record.cgroup.freeze().map_err(|error| error.context("pause the container"))

@@ -5,6 +5,7 @@
 //! `statfs(2)` per hierarchy confirms both the mount point and the caller's own cgroup below it.
 
 use crate::error::{Error, ErrorKind, Result};
+use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 use serde::Serialize;
 use std::io::Read as _;
@@ -43,12 +44,12 @@ impl HostCgroups {
     /// # Errors
     /// `/proc/self/cgroup` cannot be read, or no hierarchy is mounted at all.
     pub fn probe() -> Result<HostCgroups> {
-        HostCgroups::probe_all(is_mounted(ROOT, CGROUP2_SUPER_MAGIC))
+        HostCgroups::probe_all(is_mounted(ROOT, CGROUP2_SUPER_MAGIC)?)
     }
 
     /// On a pure version 2 machine that takes one system call, and the caller is said to be in the root.
     pub(super) fn probe_for_absolute_path() -> Result<HostCgroups> {
-        match is_mounted(ROOT, CGROUP2_SUPER_MAGIC) {
+        match is_mounted(ROOT, CGROUP2_SUPER_MAGIC)? {
             true => Ok(HostCgroups { v1: Vec::new(), v2: Some(Hierarchy::new(&[], ROOT, "/")) }),
             false => HostCgroups::probe_all(false),
         }
@@ -65,7 +66,7 @@ impl HostCgroups {
         let mut v1 = Vec::with_capacity(memberships.len());
         for membership in memberships.iter().filter(|m| !m.controllers.is_empty()) {
             let by_convention = membership.by_convention();
-            if is_mounted(&by_convention.own_directory(), CGROUP_SUPER_MAGIC) {
+            if is_mounted(&by_convention.own_directory(), CGROUP_SUPER_MAGIC)? {
                 v1.push(by_convention);
                 continue;
             }
@@ -75,7 +76,7 @@ impl HostCgroups {
             v1.extend(membership.among(mounts.as_deref().unwrap_or_default()));
         }
         let unified = format!("{ROOT}/unified");
-        let v2 = is_mounted(&unified, CGROUP2_SUPER_MAGIC).then(|| Hierarchy::new(&[], &unified, unified_path));
+        let v2 = is_mounted(&unified, CGROUP2_SUPER_MAGIC)?.then(|| Hierarchy::new(&[], &unified, unified_path));
         if v1.is_empty() && v2.is_none() {
             return Err(Error::new(ErrorKind::Unsupported, format!("no cgroup hierarchy is mounted at {ROOT}")));
         }
@@ -158,8 +159,13 @@ fn memberships(text: &str) -> Vec<Membership<'_>> {
         .collect()
 }
 
-fn is_mounted(path: &str, magic: FsType) -> bool {
-    statfs(path).is_ok_and(|facts| facts.filesystem_type() == magic)
+/// Whether a file system of that type is there. That the kernel cannot tell is no answer.
+fn is_mounted(path: &str, magic: FsType) -> Result<bool> {
+    match statfs(path) {
+        Ok(facts) => Ok(facts.filesystem_type() == magic),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(Error::os(format!("find the file system of {path}"), errno)),
+    }
 }
 
 fn read_mounts() -> Result<Vec<MountedHierarchy>> {

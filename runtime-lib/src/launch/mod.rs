@@ -33,7 +33,7 @@ use crate::sys::clone::{Child, Exec, spawn};
 use crate::sys::{memfd, namespace, pidfd, socket};
 use hooks::HookState;
 use nix::errno::Errno;
-use session::{Session, follow_fork, take_over};
+use session::{Session, follow_fork, take_over, time_report};
 use std::ffi::CString;
 use std::fs::File;
 use std::marker::PhantomData;
@@ -153,7 +153,7 @@ fn bring_in(
         session.say(word::MAPPED)?;
     }
     if forks.time.is_some() {
-        let report = session.reached(Phase::TimeOffsets)?;
+        let report = time_report(session)?;
         take_over(session, &report)?;
         session.say(word::FOLLOWED)?;
     }

@@ -57,6 +57,9 @@ pub(super) fn render_late(report: &Report, args: &[String]) -> Error {
             let location = format!("hooks.startContainer[{}]", report.index);
             hook_error(report, Place { location: Some(location), operation: String::new() })
         }
+        Phase::Ready | Phase::Wait => {
+            Error::os("wait in the init for the start", std::io::Error::from_raw_os_error(report.errno))
+        }
         phase => Error::os(format!("step {phase:?}"), std::io::Error::from_raw_os_error(report.errno)),
     }
 }

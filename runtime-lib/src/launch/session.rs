@@ -117,10 +117,19 @@ impl<'a> Session<'a> {
                 self.child.as_ref().is_some_and(|child| pidfd::ends_within(&child.pidfd, patience))
             }
         };
-        match if ended { self.hear() } else { Ok(None) } {
+        // A child that it has forked holds the socket as well, and may be waiting for us: only what is there is heard.
+        let told = ended && (!self.early.is_empty() || self.has_been_told().unwrap_or(false));
+        match if told { self.hear() } else { Ok(None) } {
             Ok(Some(report)) if report.errno != 0 => self.failure(&report),
             _ => error,
         }
+    }
+
+    /// Waits for a word of the child's, or for its end; whether there is a word.
+    fn has_been_told(&self) -> Result<bool> {
+        let Some(child) = &self.child else { return Ok(false) };
+        let failed = |errno| Error::os("listen to the init", errno);
+        socket::readable_unless_ended(&self.link, &child.pidfd).map_err(failed)
     }
 
     /// The init ended without a word.
@@ -146,6 +155,10 @@ fn is_before_fork(phase: Phase) -> bool {
 
 /// What the init says about its fork. Its child does not wait for that: what it says meanwhile is kept.
 fn fork_report(session: &mut Session<'_>) -> Result<Report> {
+    if session.plan.namespaces.is_new(crate::spec::NamespaceKind::User) {
+        // The child says nothing before its ids are mapped.
+        must_still_speak(session)?;
+    }
     loop {
         match session.receive()? {
             Some(report) if report.phase == Phase::Fork && report.errno == 0 => return Ok(report),
@@ -160,13 +173,18 @@ fn fork_report(session: &mut Session<'_>) -> Result<Report> {
     }
 }
 
-/// The init's child has spoken first. Somebody may have killed the init before it could tell of its child, which holds the
+/// What the init says about its fork into the time namespace, whose child waits for us.
+pub(super) fn time_report(session: &mut Session<'_>) -> Result<Report> {
+    if session.early.is_empty() {
+        must_still_speak(session)?;
+    }
+    session.reached(Phase::TimeOffsets)
+}
+
+/// The init's child has spoken first, or waits for us. Somebody may have killed the init before it could tell of its child, which holds the
 /// socket open and waits for us, as we would for the init.
 fn must_still_speak(session: &mut Session<'_>) -> Result<()> {
-    let Some(first) = &session.child else { return Ok(()) };
-    let failed = |errno| Error::os("listen to the init", errno);
-    let spoken = socket::readable_unless_ended(&session.link, &first.pidfd).map_err(failed)?;
-    if spoken { Ok(()) } else { Err(session.silence()) }
+    if session.child.is_none() || session.has_been_told()? { Ok(()) } else { Err(session.silence()) }
 }
 
 /// The init forked into the namespaces: its child takes its place, which is our child as well.
