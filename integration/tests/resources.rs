@@ -3,6 +3,9 @@
 
 use corten_integration::{HostView, Runtime, Sandbox, on_every_view, once, skip};
 use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Runs a container that ends at once behind a shell script which has taken something away: whether that succeeded. If not, it
 /// named one of the `reasons`, or was ended by a signal where there are none. Nothing is left either way.
@@ -129,6 +132,105 @@ fn namespaces() {
             }
             sandbox.assert_nothing_left();
         }
+    });
+}
+
+#[test]
+fn user_namespaces() {
+    once(|sandbox| {
+        let root_alone = json!([{"containerID": 0, "hostID": 0, "size": 1}]);
+        let bundle = sandbox.bundle().set("/process/args", json!(["true"])).namespace("user", "");
+        let bundle = bundle.set("/linux/uidMappings", root_alone.clone()).set("/linux/gidMappings", root_alone);
+        let container = sandbox.container(bundle);
+        let script = "echo 0 >/proc/sys/user/max_user_namespaces";
+        let output = container.command("run").in_user_namespace().behind(script).fails(1);
+        let said = output.stderr();
+        assert!(said.to_lowercase().contains("no space left on device"), "{output}");
+        if sandbox.runtime() == Runtime::Corten {
+            assert!(said.contains("linux.namespaces") && said.contains("/proc/sys/user/max_"), "{output}");
+        }
+        sandbox.assert_nothing_left();
+    });
+}
+
+/// Takes all keys that a user may have, says so, and keeps them until its input ends.
+const TAKE_KEYS: &str = "
+import ctypes, os, platform, sys
+libc, uid = ctypes.CDLL(None, use_errno=True), int(sys.argv[1])
+add_key = {'x86_64': 248, 'aarch64': 217}[platform.machine()]
+os.setresuid(uid, uid, uid)
+count = 0
+while libc.syscall(add_key, b'user', b'corten test %d' % count, b'x', ctypes.c_size_t(1), -2) >= 0:
+    count += 1
+print(os.strerror(ctypes.get_errno()), flush=True)
+sys.stdin.read()
+";
+
+#[test]
+fn keys() {
+    /// Nobody's; root of the container is this user, and has as few keys as any.
+    const USER: u32 = 1_737_000_000;
+    if !Command::new("python3").args(["-c", "import ctypes"]).status().is_ok_and(|status| status.success()) {
+        skip!("keys are taken by python3");
+    }
+    once(|sandbox| {
+        let mut taker = Command::new("python3")
+            .args(["-c", TAKE_KEYS, &USER.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut taken = String::new();
+        BufReader::new(taker.stdout.take().unwrap()).read_line(&mut taken).unwrap();
+        let container = sandbox.container(sandbox.bundle().set("/process/args", json!(["true"])).user_namespace(USER));
+        let run = |options: &[&str]| {
+            options.iter().fold(container.command("run"), |command, option| command.option(*option)).run()
+        };
+        let (refused, without) = (run(&[]), run(&["--no-new-keyring"]));
+        drop(taker.stdin.take());
+        taker.wait().unwrap();
+        assert!(taken.contains("quota exceeded"), "{taken}");
+        assert_ne!(refused.code(), 0, "{refused}");
+        assert!(refused.stderr().to_lowercase().contains("quota exceeded"), "{refused}");
+        if sandbox.runtime() == Runtime::Corten {
+            assert!(refused.stderr().contains("join a new session keyring"), "{refused}");
+        }
+        assert_eq!(without.code(), 0, "{without}");
+        sandbox.assert_nothing_left();
+    });
+}
+
+#[test]
+fn watches() {
+    on_every_view(|sandbox| {
+        if !sandbox.view().is_unified() || sandbox.runtime() != Runtime::Corten {
+            skip!("what watches a cgroup of version 2 with inotify(7), and says so");
+        }
+        let container = sandbox.container(sandbox.bundle().set("/process/args", json!(["sleep", "1000"])));
+        container.run_detached();
+        let script = "echo 0 >/proc/sys/user/max_inotify_instances";
+        let output = container.command("events").in_user_namespace().behind(script).fails(1);
+        assert!(output.stderr().contains("memory.events: Too many open files"), "{output}");
+        container.command("state").ok();
+        container.command("delete").option("--force").ok();
+        sandbox.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_read_only_run() {
+    once(|sandbox| {
+        let read_only = "exec unshare --mount --propagation private sh -c \
+            'mount --bind /run /run && mount -o remount,bind,ro /run && exec \"$@\"' sh \"$@\"";
+        let container = sandbox.container(sandbox.bundle().set("/process/args", json!(["true"])));
+        let root = format!("/run/{}", sandbox.unique_name());
+        let output = container.command("run").global("--root").global(&root).behind(read_only).fails(1);
+        assert!(output.stderr().to_lowercase().contains("read-only file system"), "{output}");
+        assert!(output.stderr().contains(&root), "{output}");
+        assert!(!Path::new(&root).exists());
+        // Whoever has the state elsewhere needs nothing of it.
+        container.command("run").behind(read_only).ok();
+        sandbox.assert_nothing_left();
     });
 }
 

@@ -144,7 +144,9 @@ fn config(directory: &Path, unified: bool, cgroup: &str, program: Program) -> Va
     let namespaces: Vec<Value> =
         ["pid", "network", "ipc", "uts", "mount", "cgroup"].iter().map(|kind| json!({ "type": kind })).collect();
     let mut resources = json!({"devices": [{"allow": false, "access": "rwm"}]});
-    if unified {
+    let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    // Those of a real machine are given to systemd's slices without it.
+    if unified && !controllers.contains("pids") {
         resources["hugepageLimits"] = json!([{"pageSize": "2MB", "limit": 4194304}]);
     } else {
         resources["pids"] = json!({"limit": 100});

@@ -24,6 +24,8 @@ struct Options {
     jobs: usize,
     messages: bool,
     missing: bool,
+    meanwhile: bool,
+    systemd: bool,
     worker: bool,
     /// In how many parts each operation is tried; as many as jobs if it is not said.
     parts: Option<usize>,
@@ -44,6 +46,8 @@ impl Options {
             jobs,
             messages: false,
             missing: false,
+            meanwhile: false,
+            systemd: false,
             worker: false,
             parts: None,
             log: None,
@@ -52,6 +56,8 @@ impl Options {
             match word.as_str() {
                 "--messages" => options.messages = true,
                 "--missing" => options.missing = true,
+                "--meanwhile" => options.meanwhile = true,
+                "--systemd" => options.systemd = true,
                 "--worker" => options.worker = true,
                 _ => {
                     let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -97,10 +103,11 @@ impl Options {
 impl Options {
     /// What the log calls the part.
     fn key(&self, part: &Part) -> String {
-        let missing = if self.missing { " missing" } else { "" };
+        let modes = [(self.missing, " missing"), (self.meanwhile, " meanwhile"), (self.systemd, " systemd")];
+        let modes: String = modes.iter().filter(|(given, _)| *given).map(|(_, name)| *name).collect();
         let (parts, every, first) = (self.parts.unwrap_or(self.jobs), self.every, self.first);
         let Part { view, kind, operation, number } = part;
-        format!("{view} {} {} {number}/{parts} every {every} first {first}{missing}", kind.name(), operation.name())
+        format!("{view} {} {} {number}/{parts} every {every} first {first}{modes}", kind.name(), operation.name())
     }
 }
 
@@ -149,6 +156,8 @@ fn work(options: Options) {
         first: options.first,
         messages: options.messages,
         missing: options.missing,
+        meanwhile: options.meanwhile,
+        systemd: options.systemd,
     };
     Worker::new(task, directory.path().to_owned()).run();
 }
@@ -218,7 +227,13 @@ fn worker(options: &Options, part: &Part, key: &str, total: &Mutex<Total>) {
     command.arg("--worker").arg("--corten").arg(&options.corten);
     command.args(["--view", &part.view, "--kind", part.kind.name(), "--operation", part.operation.name()]);
     command.args(["--first", &first.to_string(), "--every", &every.to_string()]);
-    for (given, option) in [(options.messages, "--messages"), (options.missing, "--missing")] {
+    let flags = [
+        (options.messages, "--messages"),
+        (options.missing, "--missing"),
+        (options.meanwhile, "--meanwhile"),
+        (options.systemd, "--systemd"),
+    ];
+    for (given, option) in flags {
         if given {
             command.arg(option);
         }

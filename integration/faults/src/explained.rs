@@ -22,9 +22,10 @@ const DONE_TO_A_FILE: [&str; 18] = [
 ];
 
 /// Or a step that is about no element and no file.
-const STEPS: [&str; 41] = [
+const STEPS: [&str; 42] = [
     "become a subreaper",
     "create a file for a hook",
+    "create a file for hooks",
     "bring the loopback device up",
     "execute ps",
     "find network device",

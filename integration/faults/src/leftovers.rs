@@ -63,6 +63,19 @@ pub(crate) fn cgroups(name: &str) -> Vec<String> {
     places.filter(|place| place.is_dir()).map(|place| place.display().to_string()).collect()
 }
 
+/// The transient unit of a cgroup that systemd made, if it does not go: systemd forgets it a moment after it has ended.
+pub(crate) fn unit(cgroup: &str) -> Option<String> {
+    let unit = Path::new("/run/systemd/transient").join(Path::new(cgroup).file_name()?);
+    let deadline = Instant::now() + PATIENCE;
+    while unit.exists() {
+        if Instant::now() > deadline {
+            return Some(format!("unit {}", unit.display()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
+
 /// The names in a directory.
 pub(crate) fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();

@@ -8,11 +8,14 @@
 //!
 //! ```text
 //! faults [--corten PATH] [--view native|v2]… [--kind plain|hooks|user|terminal|device|agent|notify]…
-//!        [--operation NAME]… [--every N] [--first N] [--jobs N] [--parts N] [--log FILE] [--messages] [--missing]
+//!        [--operation NAME]… [--every N] [--first N] [--jobs N] [--parts N] [--log FILE] [--systemd]
+//!        [--messages] [--missing|--meanwhile]
 //! ```
 //!
 //! With `--log` what is found is written to a file, and parts that are in it without a fault are not tried again: a run that was
 //! interrupted goes on. `--parts` says in how many parts an operation is tried.
+//!
+//! With `--meanwhile` nothing fails: the command is held at a step for a tenth of a second, and `state`, `kill` or `delete --force` comes.
 //!
 //! With `--missing` it is not one call that fails but all of a kind, as on an older kernel (`ENOSYS`) or within a container of an
 //! engine that does not know them (`EPERM`); each kind alone, and all at once.

@@ -32,6 +32,19 @@ const CALLS: [(&str, libc::c_long); 25] = [
     ("prlimit64", libc::SYS_prlimit64),
 ];
 
+const KERNEL_MD: &str = include_str!("../../../docs/KERNEL.md");
+
+/// Whether docs/KERNEL.md says that an ordinary container can be created without the call.
+pub(crate) fn is_said_to_work(call: &str, errno: i32, unified: bool) -> bool {
+    let words = match errno {
+        libc::ENOSYS => "- When it does not exist (`ENOSYS`)",
+        _ => "- When it is refused (`EPERM`)",
+    };
+    let line = KERNEL_MD.lines().find(|line| line.starts_with(words)).expect("KERNEL.md says what works");
+    // For the rules of devices on version 2.
+    line.contains(&format!("`{call}`")) && !(unified && call == "bpf")
+}
+
 /// Each call alone, and all at once.
 pub(crate) fn sets() -> Vec<Vec<&'static str>> {
     let names: Vec<&str> = CALLS.iter().map(|(name, _)| *name).collect();

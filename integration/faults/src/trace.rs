@@ -27,6 +27,16 @@ pub(crate) enum Fault {
     KillCaller,
     /// The call is made later.
     Delay,
+    /// The call is made later, and meanwhile another command comes.
+    Meanwhile(Other),
+}
+
+/// A command that comes while another one is held at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Other {
+    State,
+    Kill,
+    DeleteForce,
 }
 
 /// A system call of the command or of the init.
@@ -55,6 +65,8 @@ pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
     /// It was killed because it did not end.
     pub(crate) hung: bool,
+    /// The exit code of the command that came meanwhile, once it has ended; the inner none if a signal ended it.
+    pub(crate) other: Option<Option<i32>>,
 }
 
 struct Process {
@@ -72,6 +84,9 @@ struct Process {
 
 /// How long a delay is.
 const DELAY: Duration = Duration::from_millis(15);
+
+/// And when another command comes meanwhile.
+const LONG_DELAY: Duration = Duration::from_millis(100);
 
 /// The code of the stop that PTRACE_INTERRUPT makes.
 const EVENT_STOP: i32 = 128;
@@ -95,6 +110,9 @@ struct Tracer<'a> {
     root_ended: bool,
     watchdog: &'a Watchdog,
     record: bool,
+    /// What comes meanwhile, and its pid when it has come.
+    meanwhile: Option<Command>,
+    other: Option<Pid>,
 }
 
 /// Runs `command`. With `fault` the fault happens at the step; without one the steps are recorded. A process `beside`, the
@@ -105,6 +123,7 @@ pub(crate) fn run(
     mut command: Command,
     fault: Option<(&Step, Fault)>,
     beside: Option<i32>,
+    meanwhile: Option<Command>,
 ) -> Outcome {
     if let Some(pid) = beside.map(Pid::from_raw) {
         // It may have ended: then nothing of it is to be seen.
@@ -126,6 +145,8 @@ pub(crate) fn run(
         root_ended: false,
         watchdog,
         record: fault.is_none(),
+        meanwhile,
+        other: None,
     };
     tracer.add(root, false);
     if let Some(pid) = beside {
@@ -150,7 +171,7 @@ impl Tracer<'_> {
     }
 
     fn follow(&mut self) {
-        while !(self.root_ended && self.processes.is_empty()) {
+        while !(self.root_ended && self.processes.is_empty() && self.other.is_none()) {
             let flags =
                 WaitPidFlag::__WALL | self.delayed.first().map_or(WaitPidFlag::empty(), |_| WaitPidFlag::WNOHANG);
             match waitpid(None, Some(flags)) {
@@ -190,6 +211,10 @@ impl Tracer<'_> {
     }
 
     fn ended(&mut self, pid: Pid, code: Option<i32>) {
+        if self.other == Some(pid) {
+            self.other = None;
+            self.outcome.other = Some(code);
+        }
         self.processes.remove(&pid);
         self.delayed.retain(|(delayed, _)| *delayed != pid);
         if pid == self.root {
@@ -273,6 +298,7 @@ impl Tracer<'_> {
         }
     }
 
+    #[allow(clippy::zombie_processes, reason = "the wait for any child reaps it")]
     fn fire(&mut self, pid: Pid, fault: Fault, mut registers: libc::user_regs_struct) {
         self.outcome.fired = true;
         match fault {
@@ -296,6 +322,14 @@ impl Tracer<'_> {
                 self.resume(pid, None);
             }
             Fault::Delay => self.delayed.push((pid, Instant::now() + DELAY)),
+            Fault::Meanwhile(_) => {
+                self.delayed.push((pid, Instant::now() + LONG_DELAY));
+                self.other = self.meanwhile.take().map(|mut command| {
+                    let child = command.spawn().expect("start the other command");
+                    Pid::from_raw(i32::try_from(child.id()).expect("a pid"))
+                });
+                self.other.into_iter().for_each(|pid| self.watchdog.watch(pid.as_raw()));
+            }
         }
     }
 }

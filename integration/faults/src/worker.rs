@@ -5,7 +5,7 @@ use crate::bystander::Bystander;
 use crate::explained;
 use crate::operation::Operation;
 use crate::partners::Partners;
-use crate::trace::{self, Fault, Outcome, Step};
+use crate::trace::{self, Fault, Other, Outcome, Step};
 use crate::watchdog::Watchdog;
 use crate::{leftovers, missing};
 use std::cell::RefCell;
@@ -40,6 +40,10 @@ pub(crate) struct Task {
     pub(crate) messages: bool,
     /// Let all calls of a kind fail, not one.
     pub(crate) missing: bool,
+    /// Let other commands come while it is held at a step.
+    pub(crate) meanwhile: bool,
+    /// systemd makes the cgroups.
+    pub(crate) systemd: bool,
 }
 
 /// Where it works, and what it compares with.
@@ -61,15 +65,21 @@ pub(crate) struct Worker {
 impl Worker {
     /// Makes the bundles and a container beside, and takes all orphans from now on.
     pub(crate) fn new(task: Task, directory: PathBuf) -> Worker {
-        let cgroup = format!("/corten-faults-{}", std::process::id());
+        let cgroup = cgroup_of(&task, "");
         std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o711)).unwrap();
         for name in ["state", "tmp", "out", "partners", "bundles", "bystander"] {
             std::fs::create_dir(directory.join(name)).unwrap();
         }
         let partners = Partners::start(&directory.join("partners"), task.kind, &directory.join("state/container"));
-        bundle::make(&directory.join("bundles"), task.kind, task.unified, &cgroup, &partners.agent());
+        bundle::make(
+            &directory.join("bundles"),
+            task.kind,
+            task.unified,
+            &configured_cgroup(&task, ""),
+            &partners.agent(),
+        );
         let beside = if task.kind == Kind::User { Kind::User } else { Kind::Plain };
-        let its_cgroup = format!("{cgroup}-bystander");
+        let its_cgroup = configured_cgroup(&task, "-bystander");
         bundle::make(&directory.join("bystander"), beside, task.unified, &its_cgroup, &partners.agent());
         let resources = match task.unified {
             true => {
@@ -95,7 +105,7 @@ impl Worker {
         worker.must(&["run", "--detach", "--bundle", &bystander, "bystander"]).unwrap();
         let pid = worker.first_pid_of("bystander").expect("the container beside runs");
         let state = worker.directory.join("state/bystander");
-        worker.bystander = Some(Bystander::new(pid, &state, &format!("{}-bystander", worker.cgroup)));
+        worker.bystander = Some(Bystander::new(pid, &state, &cgroup_of(&worker.task, "-bystander")));
         nix::sys::prctl::set_child_subreaper(true).unwrap();
         worker
     }
@@ -125,7 +135,11 @@ impl Worker {
         if self.task.kind == Kind::Notify && words.last() != Some(&"bystander") {
             command.env("NOTIFY_SOCKET", self.partners.manager());
         }
-        command.arg("--root").arg(self.directory.join("state")).args(words);
+        command.arg("--root").arg(self.directory.join("state"));
+        if self.task.systemd {
+            command.arg("--systemd-cgroup");
+        }
+        command.args(words);
         self.with_output(command, name)
     }
 
@@ -334,6 +348,9 @@ impl Worker {
         let mut left = Vec::new();
         left.extend(leftovers::processes());
         left.extend(leftovers::cgroups(&self.cgroup));
+        if self.task.systemd {
+            left.extend(leftovers::unit(&self.cgroup));
+        }
         let state = leftovers::names(&self.directory.join("state"));
         left.extend(state.into_iter().filter(|name| name != "bystander").map(|name| format!("state {name}")));
         left.extend(
@@ -365,7 +382,15 @@ impl Worker {
         let words = self.task.operation.words(self);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let beside = (self.task.operation == Operation::Start).then(|| self.first_pid()).flatten();
-        trace::run(&self.watchdog, self.on_a_terminal(self.command(&words, "traced")), fault, beside)
+        let meanwhile = match fault {
+            Some((_, Fault::Meanwhile(other))) => Some(match other {
+                Other::State => self.command(&["state", self.id()], "other"),
+                Other::Kill => self.command(&["kill", self.id(), "KILL"], "other"),
+                Other::DeleteForce => self.command(&["delete", "--force", self.id()], "other"),
+            }),
+            _ => None,
+        };
+        trace::run(&self.watchdog, self.on_a_terminal(self.command(&words, "traced")), fault, beside, meanwhile)
     }
 
     fn first_pid(&self) -> Option<i32> {
@@ -389,6 +414,11 @@ impl Worker {
         let trials: Vec<Trial<'_>> = match self.task.missing {
             true if steps.is_empty() => Vec::new(),
             true => missing_trials(),
+            false if self.task.meanwhile => {
+                let others = [Other::State, Other::Kill, Other::DeleteForce];
+                let at = |step| others.map(|other| Trial::One(step, Fault::Meanwhile(other)));
+                steps.iter().flat_map(at).collect()
+            }
             false => {
                 steps.iter().flat_map(|step| faults_at(step).into_iter().map(|fault| Trial::One(step, fault))).collect()
             }
@@ -479,6 +509,13 @@ impl Worker {
             Trial::All(calls, _) => explained::is_known_without(calls, self.task.operation, &message),
         };
         wrong.extend(self.judge(fault, &outcome).err().filter(|_| !known));
+        if let (Trial::All(calls, errno), Operation::Create, Kind::Plain) = (trial, self.task.operation, self.task.kind)
+        {
+            let said = |call| missing::is_said_to_work(call, *errno, self.task.unified);
+            if calls.len() == 1 && calls.iter().any(|call| said(call) != (outcome.code == Some(0))) {
+                wrong.push("docs/KERNEL.md says otherwise".to_owned());
+            }
+        }
         if self.task.operation.makes() && outcome.code.is_some_and(|code| code != 0) {
             // It has failed by itself: the id can be used at once.
             let again = self.run_bundle(&["create"], Program::Waits);
@@ -501,7 +538,31 @@ impl Worker {
         Outcome { fired: true, hung: code.is_err(), code: code.ok().flatten(), ..Outcome::default() }
     }
 
+    /// Both commands end by themselves, and say why if they fail; a look changes nothing.
+    fn judge_both(&self, other: Other, outcome: &Outcome) -> Result<(), String> {
+        for (whose, code, file) in
+            [("it", outcome.code, "traced.err"), ("the other", outcome.other.flatten(), "other.err")]
+        {
+            match code {
+                None => return Err(format!("{whose}: a signal ended it")),
+                Some(KILLED) if whose == "it" && self.task.operation.waits_for_program() => {}
+                Some(code) if code != 0 && self.text(file).trim().is_empty() => {
+                    return Err(format!("{whose}: exit code {code} without a word"));
+                }
+                Some(_) => {}
+            }
+        }
+        match other {
+            Other::State if outcome.code == Some(0) => self.task.operation.verify(self, &self.spoken()),
+            Other::State => Err("a look at the state makes it fail".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
     fn judge(&self, fault: Fault, outcome: &Outcome) -> Result<(), String> {
+        if let (Fault::Meanwhile(other), true) = (fault, outcome.fired) {
+            return self.judge_both(other, outcome);
+        }
         let operation = self.task.operation;
         let launcher_killed = fault == Fault::KillLauncher && outcome.fired;
         let message = self.text("traced.err");
@@ -526,7 +587,7 @@ impl Worker {
             Some(_) => {}
         }
         match fault {
-            Fault::Delay => return Err("it does not bear a delay".to_owned()),
+            Fault::Delay | Fault::Meanwhile(_) => return Err("it does not bear a delay".to_owned()),
             _ if !says_why => return Err("it does not name the error".to_owned()),
             // Of a kill there is nothing to be said but that it was one.
             Fault::Errno(_) if !explained::tells_where(&message) => {
@@ -573,6 +634,20 @@ impl Worker {
         for name in leftovers::names(&self.directory.join("tmp")) {
             let _ = std::fs::remove_file(self.directory.join("tmp").join(name));
         }
+    }
+}
+
+/// Below the mounts of the cgroup hierarchies.
+fn cgroup_of(task: &Task, which: &str) -> String {
+    let name = format!("corten-faults-{}{which}", std::process::id());
+    if task.systemd { format!("/system.slice/{name}.scope") } else { format!("/{name}") }
+}
+
+/// In the words of `linux.cgroupsPath`.
+fn configured_cgroup(task: &Task, which: &str) -> String {
+    match task.systemd {
+        true => format!("system.slice:corten:faults-{}{which}", std::process::id()),
+        false => cgroup_of(task, which),
     }
 }
 

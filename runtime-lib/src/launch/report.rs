@@ -223,6 +223,11 @@ fn hint(report: &Report) -> Option<&'static str> {
     match (report.phase, report.op, report.errno) {
         (Phase::Mounts, Op::CheckTarget, libc::ELOOP) => Some("proc and sysfs must be mounted on ordinary directories"),
         (Phase::Console, Op::OpenTarget, libc::ENOENT) => Some("a terminal needs a devpts mount on /dev/pts"),
+        (
+            Phase::Fork | Phase::Mapped | Phase::TimeOffsets | Phase::Cgroup,
+            Op::Fork | Op::Whole,
+            libc::ENOSPC | libc::EUSERS,
+        ) => Some("see /proc/sys/user/max_*_namespaces"),
         (Phase::Capabilities, _, libc::EPERM) => Some("the runtime itself does not have all of them"),
         (Phase::Scheduler | Phase::IoPriority, _, libc::EPERM) => {
             Some("it takes CAP_SYS_NICE, and realtime policies a budget: linux.resources.cpu.realtimeRuntime")
