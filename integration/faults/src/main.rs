@@ -31,6 +31,8 @@ mod driver;
 #[cfg(target_arch = "x86_64")]
 mod explained;
 #[cfg(target_arch = "x86_64")]
+mod judge;
+#[cfg(target_arch = "x86_64")]
 mod leftovers;
 #[cfg(target_arch = "x86_64")]
 mod missing;
@@ -40,6 +42,8 @@ mod operation;
 mod partners;
 #[cfg(target_arch = "x86_64")]
 mod trace;
+#[cfg(target_arch = "x86_64")]
+mod trial;
 #[cfg(target_arch = "x86_64")]
 mod watchdog;
 #[cfg(target_arch = "x86_64")]

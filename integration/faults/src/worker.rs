@@ -6,6 +6,7 @@ use crate::explained;
 use crate::operation::Operation;
 use crate::partners::Partners;
 use crate::trace::{self, Fault, Other, Outcome, Step};
+use crate::trial::{self, Trial};
 use crate::watchdog::Watchdog;
 use crate::{leftovers, missing};
 use std::cell::RefCell;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The exit code of a command whose program SIGKILL ended.
-const KILLED: i32 = 137;
+pub(crate) const KILLED: i32 = 137;
 
 /// What a worker is to do.
 pub(crate) struct Task {
@@ -48,7 +49,7 @@ pub(crate) struct Task {
 
 /// Where it works, and what it compares with.
 pub(crate) struct Worker {
-    task: Task,
+    pub(crate) task: Task,
     directory: PathBuf,
     cgroup: String,
     partners: Partners,
@@ -202,7 +203,7 @@ impl Worker {
         })
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.output(name)).unwrap_or_default()).into_owned()
     }
 
@@ -244,7 +245,7 @@ impl Worker {
         }
     }
 
-    fn status(&self) -> Result<String, String> {
+    pub(crate) fn status(&self) -> Result<String, String> {
         let code = self.plainly(&["state", self.id()], "state")?;
         let state: serde_json::Value = serde_json::from_str(&self.text("state.out")).unwrap_or_default();
         match state["status"].as_str() {
@@ -411,17 +412,11 @@ impl Worker {
             Vec::new()
         });
         self.bundle_names = self.bundle_names();
-        let trials: Vec<Trial<'_>> = match self.task.missing {
-            true if steps.is_empty() => Vec::new(),
-            true => missing_trials(),
-            false if self.task.meanwhile => {
-                let others = [Other::State, Other::Kill, Other::DeleteForce];
-                let at = |step| others.map(|other| Trial::One(step, Fault::Meanwhile(other)));
-                steps.iter().flat_map(at).collect()
-            }
-            false => {
-                steps.iter().flat_map(|step| faults_at(step).into_iter().map(|fault| Trial::One(step, fault))).collect()
-            }
+        let trials: Vec<Trial<'_>> = match () {
+            () if steps.is_empty() => Vec::new(),
+            () if self.task.missing => trial::without_calls(),
+            () if self.task.meanwhile => trial::meanwhile(&steps),
+            () => trial::faults(&steps),
         };
         let (mut tried, mut unreached) = (0, 0);
         for trial in trials.iter().skip(self.task.first).step_by(self.task.every) {
@@ -472,7 +467,7 @@ impl Worker {
     }
 
     /// Where the container's program writes to.
-    fn spoken(&self) -> PathBuf {
+    pub(crate) fn spoken(&self) -> PathBuf {
         if self.task.kind == Kind::Terminal {
             return self.partners.output();
         }
@@ -538,88 +533,6 @@ impl Worker {
         Outcome { fired: true, hung: code.is_err(), code: code.ok().flatten(), ..Outcome::default() }
     }
 
-    /// Both commands end by themselves, and say why if they fail; a look changes nothing.
-    fn judge_both(&self, other: Other, outcome: &Outcome) -> Result<(), String> {
-        for (whose, code, file) in
-            [("it", outcome.code, "traced.err"), ("the other", outcome.other.flatten(), "other.err")]
-        {
-            match code {
-                None => return Err(format!("{whose}: a signal ended it")),
-                Some(KILLED) if whose == "it" && self.task.operation.waits_for_program() => {}
-                Some(code) if code != 0 && self.text(file).trim().is_empty() => {
-                    return Err(format!("{whose}: exit code {code} without a word"));
-                }
-                Some(_) => {}
-            }
-        }
-        match other {
-            Other::State if outcome.code == Some(0) => self.task.operation.verify(self, &self.spoken()),
-            Other::State => Err("a look at the state makes it fail".to_owned()),
-            _ => Ok(()),
-        }
-    }
-
-    fn judge(&self, fault: Fault, outcome: &Outcome) -> Result<(), String> {
-        if let (Fault::Meanwhile(other), true) = (fault, outcome.fired) {
-            return self.judge_both(other, outcome);
-        }
-        let operation = self.task.operation;
-        let launcher_killed = fault == Fault::KillLauncher && outcome.fired;
-        let message = self.text("traced.err");
-        let says_why = match fault {
-            Fault::Errno(errno) => explained::names(&message, errno),
-            _ => !message.trim().is_empty(),
-        };
-        match outcome.code {
-            // The program's end counts, and that the container could not be taken away after it is said.
-            Some(0) if operation == Operation::Run && says_why => return Ok(()),
-            Some(0) => match operation.verify(self, &self.spoken()) {
-                // Once it may go on, an init that is killed is a program that was killed.
-                Err(_) if fault == Fault::KillCaller && operation.runs_program() => return Ok(()),
-                Err(_) if fault == Fault::KillCaller && operation == Operation::Create => {
-                    return self.status_is("stopped");
-                }
-                verified => return verified,
-            },
-            Some(KILLED) if fault == Fault::KillCaller && operation.waits_for_program() => return Ok(()),
-            None if !launcher_killed => return Err("a signal ended it".to_owned()),
-            None => return self.after_a_kill(),
-            Some(_) => {}
-        }
-        match fault {
-            Fault::Delay | Fault::Meanwhile(_) => return Err("it does not bear a delay".to_owned()),
-            _ if !says_why => return Err("it does not name the error".to_owned()),
-            // Of a kill there is nothing to be said but that it was one.
-            Fault::Errno(_) if !explained::tells_where(&message) => {
-                return Err("it names neither a step nor an element".to_owned());
-            }
-            _ => {}
-        }
-        if operation.makes() {
-            let device = self.task.kind != Kind::Device || leftovers::net_devices().iter().any(|name| name == DEVICE);
-            return self.is_gone().and(if device { Ok(()) } else { Err("the network device is lost".to_owned()) });
-        }
-        if operation.keeps() {
-            return self.status_is("running");
-        }
-        Ok(())
-    }
-
-    /// The next commands see a container that is consistent, or none.
-    fn after_a_kill(&self) -> Result<(), String> {
-        match self.task.operation {
-            operation if operation.keeps() => self.status_is("running"),
-            Operation::Pause | Operation::Resume => match self.status()?.as_str() {
-                "running" => self.must(&["exec", self.id(), "/bin/true"]),
-                "paused" => {
-                    self.must(&["resume", self.id()]).and_then(|()| self.must(&["exec", self.id(), "/bin/true"]))
-                }
-                other => Err(format!("it is {other}")),
-            },
-            _ => Ok(()),
-        }
-    }
-
     /// After something went wrong: the next try begins clean.
     fn recover(&self) {
         let _ = self.must(&["delete", "--force", self.id()]);
@@ -667,54 +580,3 @@ fn command_of(program: &str, words: &[&str]) -> Command {
 
 /// The watchdog had to end it.
 struct Hung;
-
-/// What is tried.
-enum Trial<'a> {
-    /// A fault at a step.
-    One(&'a Step, Fault),
-    /// All these calls fail with the error.
-    All(Vec<&'static str>, i32),
-}
-
-impl Trial<'_> {
-    fn fault(&self) -> Fault {
-        match self {
-            Trial::One(_, fault) => *fault,
-            Trial::All(_, errno) => Fault::Errno(*errno),
-        }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            Trial::One(step, fault) => shown(step, *fault),
-            Trial::All(calls, errno) => {
-                format!("without {} {:?}", calls.join(","), nix::errno::Errno::from_raw(*errno))
-            }
-        }
-    }
-}
-
-fn missing_trials() -> Vec<Trial<'static>> {
-    let with = |errno: i32| missing::sets().into_iter().map(move |calls| Trial::All(calls, errno));
-    with(libc::ENOSYS).chain(with(libc::EPERM)).collect()
-}
-
-/// The faults that are tried at a step.
-fn faults_at(step: &Step) -> Vec<Fault> {
-    let errnos = crate::calls::errnos(step.number).iter().filter(|errno| !explained::is_a_lie(step, **errno));
-    let mut faults: Vec<Fault> = errnos.map(|errno| Fault::Errno(*errno)).collect();
-    faults.push(Fault::KillLauncher);
-    if step.apart {
-        faults.push(Fault::KillCaller);
-    }
-    faults.push(Fault::Delay);
-    faults
-}
-
-fn shown(step: &Step, fault: Fault) -> String {
-    let fault = match fault {
-        Fault::Errno(errno) => format!("{:?}", nix::errno::Errno::from_raw(errno)),
-        other => format!("{other:?}"),
-    };
-    format!("process {} call {} {} {fault}", step.process, step.ordinal, step.text)
-}
