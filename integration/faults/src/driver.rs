@@ -142,10 +142,8 @@ fn work(options: Options) {
         let script = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup";
         assert!(Command::new("sh").args(["-c", script]).status().expect("sh").success(), "cannot prepare the view");
     }
-    if options.kinds.contains(&Kind::Device) {
-        // The device is nobody else's either.
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-    }
+    // Nor are the network devices anybody else's.
+    unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
     let directory = tempfile::Builder::new().prefix("corten-faults-").tempdir().expect("a temporary directory");
     let task = Task {
         corten: options.corten,

@@ -81,22 +81,23 @@ pub(crate) struct Context<'a> {
 }
 
 /// The socket of the bus of the caller's own systemd; none for root of the machine, whose is the system's.
-fn user_bus() -> Option<String> {
+fn user_bus() -> Result<Option<String>, Failure> {
     let euid = nix::unistd::geteuid();
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let map = std::fs::read_to_string("/proc/self/uid_map");
+    let map = map.map_err(|error| Failure::os("read /proc/self/uid_map", &error))?;
     let of_the_machine = map.split_whitespace().eq(["0", "0", "4294967295"]);
     if euid.is_root() && of_the_machine {
-        return None;
+        return Ok(None);
     }
     let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
     let address = variable("DBUS_SESSION_BUS_ADDRESS");
     // A list of addresses, each with parameters; only a socket in the file system is of use.
     let path = address.iter().flat_map(|list| list.split(';')).find_map(|address| address.strip_prefix("unix:path="));
-    Some(match (path, variable("XDG_RUNTIME_DIR")) {
+    Ok(Some(match (path, variable("XDG_RUNTIME_DIR")) {
         (Some(path), _) => path.split(',').next().unwrap_or(path).to_owned(),
         (None, Some(directory)) => format!("{directory}/bus"),
         (None, None) => format!("/run/user/{euid}/bus"),
-    })
+    }))
 }
 
 impl Context<'_> {
@@ -118,7 +119,8 @@ impl Context<'_> {
         if let Some(observer) = self.log.observer() {
             builder = builder.observer(observer);
         }
-        Ok(match user_bus().filter(|_| systemd) {
+        let bus = if systemd { user_bus()? } else { None };
+        Ok(match bus {
             Some(bus) => builder.systemd_user_bus(bus),
             None => builder,
         })
