@@ -153,6 +153,26 @@ fn delete_of_an_unknown_container_fails_unless_forced() {
 }
 
 #[test]
+fn a_start_of_a_process_that_is_killed_meanwhile_fails() {
+    once(|t| {
+        let container = t.container(t.bundle().args(&PAUSE));
+        container.create();
+        let pid = container.pid();
+        t.host_shell(&format!("kill -STOP {pid}"));
+        let start = container.command("start").spawn();
+        // It waits for the process, which cannot take its word, or has not come so far: either way it has run nothing.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        t.host_shell(&format!("kill -KILL {pid}"));
+        let output = start.wait();
+        assert_eq!(output.code(), 1, "{output}");
+        assert_ne!(output.stderr(), "");
+        container.wait_for("stopped");
+        container.delete();
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
 fn start_is_only_for_created_containers() {
     once(|t| {
         let container = t.container(t.bundle().args(&PAUSE));

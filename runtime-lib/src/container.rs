@@ -12,7 +12,7 @@ pub use events::{Event, Events};
 pub use exec::{ExecBuilder, ExecProcess};
 pub use waits::ExitStatus;
 
-use waits::{end, wait_until_unread};
+use waits::{end, must_be_read, wait_until_unread};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::launch::{self, hooks};
@@ -152,6 +152,7 @@ impl Container {
         wait_until_unread(&fifo)?;
         watch.lap("startContainer hooks, execute the program");
         launch::late_failure(&self.entry.report()?, &record.args)?;
+        must_be_read(&fifo)?;
         let state = record_state(&record, "running", self.pid);
         hooks::run("poststart", &record.hooks.poststart, &state).inspect_err(|_| {
             let _ = self.signal_first(libc::SIGKILL);

@@ -15,7 +15,8 @@ fn a_sample_of_all_faults_leaves_nothing_and_is_told() {
     }
     let program = Path::new(env!("CARGO_BIN_EXE_faults"));
     let corten = std::env::var_os("CORTEN").map_or_else(|| program.with_file_name("corten"), Into::into);
-    let output = Command::new(program).arg("--corten").arg(corten).args(["--every", EVERY, "--parts", "1"]).output().unwrap();
+    let output =
+        Command::new(program).arg("--corten").arg(corten).args(["--every", EVERY, "--parts", "1"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}");
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));

@@ -1,7 +1,7 @@
 //! Waiting for a container's first process.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::pidfd;
+use crate::sys::{pidfd, pipe};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -33,6 +33,14 @@ pub(super) fn wait_until_unread(fifo: &OwnedFd) -> Result<()> {
             Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(Error::os("wait for the program", errno)),
         }
+    }
+}
+
+/// The init must have taken the word that starts it: one that was killed before it did has run nothing.
+pub(super) fn must_be_read(fifo: &OwnedFd) -> Result<()> {
+    match pipe::has_unread(fifo.as_fd()).map_err(|errno| Error::os("tell the init to start", errno))? {
+        true => Err(Error::new(ErrorKind::WrongStatus, "cannot start the container: its first process has ended")),
+        false => Ok(()),
     }
 }
 
