@@ -26,6 +26,10 @@ integration RUNTIME="corten" *ARGS:
 vm *ARGS:
     integration/vm/run {{ARGS}}
 
+# engines of Debian 13 with the systemd cgroup driver, in the virtual machine: all, or cri, docker, podman and scenarios (root)
+vm-engines *ARGS:
+    integration/vm/engines {{ARGS}}
+
 # takes the defences of docs/SECURITY.md out, one by one, and demands that their tests fail (root)
 weakened *NAMES:
     integration/weakened/run {{NAMES}}
