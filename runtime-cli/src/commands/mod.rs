@@ -81,7 +81,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// The socket of the bus of the caller's own systemd; none for root of the machine, whose is the system's.
-fn user_bus() -> Option<String> {
+pub(crate) fn user_bus() -> Option<String> {
     let euid = nix::unistd::geteuid();
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let of_the_machine = map.split_whitespace().eq(["0", "0", "4294967295"]);
