@@ -479,6 +479,11 @@ pub fn setgroups(groups: &[u8]) -> Result {
     call!(SETGROUPS, groups.len() / 4, address(groups)).map(drop)
 }
 
+/// How many supplementary groups the process has, by `getgroups(2)`.
+pub fn group_count() -> Result<usize> {
+    call!(GETGROUPS, 0, 0)
+}
+
 /// `setresgid(2)`, the system call.
 pub fn setgid(gid: u32) -> Result {
     call!(SETRESGID, gid as usize, gid as usize, gid as usize).map(drop)
@@ -497,6 +502,15 @@ pub fn prctl(option: usize, second: usize, third: usize) -> Result<usize> {
 /// Sets the name that ps shows.
 pub fn set_name(name: &CStr) {
     let _ = prctl(15, text(name), 0);
+}
+
+/// The effective capabilities, by `capget(2)`, version 3.
+pub fn effective_capabilities() -> Result<u64> {
+    let mut header = [0x2008_0522u32, 0];
+    let mut data = [0u32; 6];
+    call!(CAPGET, address_mut(&mut header), address_mut(&mut data))?;
+    let [low, _, _, high, _, _] = data;
+    Ok(u64::from(low) | (u64::from(high) << 32))
 }
 
 /// `capset(2)`, version 3.

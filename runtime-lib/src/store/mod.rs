@@ -381,9 +381,13 @@ impl Entry {
         if removed == Err(Errno::ENOTEMPTY) {
             // Whatever is in it: in a user namespace the container may have had the right to write there.
             let directory = self.notify_directory();
-            std::fs::remove_dir_all(&directory)
-                .map_err(|error| Error::os(format!("remove {}", directory.display()), error))?;
-            removed = remove();
+            match std::fs::remove_dir_all(&directory) {
+                // Then it is something else that is in the way.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::os(format!("remove {}", directory.display()), error));
+                }
+                _ => removed = remove(),
+            }
         }
         match removed {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
