@@ -53,10 +53,12 @@ impl Terminal {
     /// Reads until `text` has come, and returns all that has come so far.
     ///
     /// # Panics
-    /// When it does not come in ten seconds.
+    /// When nothing more comes for thirty seconds.
     pub fn read_until(&mut self, text: &str) -> &str {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !self.seen.contains(text) {
+        let patience = Duration::from_secs(30);
+        let mut deadline = Instant::now() + patience;
+        let mut found = self.seen.contains(text);
+        while !found {
             assert!(Instant::now() < deadline, "{text:?} did not come, only {:?}", self.seen);
             let timeout = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
             if poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&timeout)).unwrap() == 0 {
@@ -64,7 +66,15 @@ impl Terminal {
             }
             let mut buffer = [0; 4096];
             match self.master.read(&mut buffer) {
-                Ok(count) => self.seen += &String::from_utf8_lossy(&buffer[..count]),
+                Ok(count) => {
+                    deadline = Instant::now() + patience;
+                    // It ends in what is new; all that came before was looked at.
+                    let new = String::from_utf8_lossy(&buffer[..count]);
+                    let end = self.seen.chars().rev().take(text.len()).collect::<Vec<_>>();
+                    let end: String = end.into_iter().rev().collect();
+                    found = (end + &new).contains(text);
+                    self.seen += &new;
+                }
                 // The other end is closed: by the container's end, or not open yet.
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }

@@ -300,7 +300,10 @@ fn a_terminal_in_the_foreground_is_the_callers() {
         let running = exec(t, &container, &["--tty"], &["sh", "-c", script]).terminal(terminal.device()).spawn();
         terminal.read_until("ready");
         terminal.write("hello\r");
-        let seen = terminal.read_until("got hello").to_owned();
+        let mut seen = terminal.read_until("got hello").to_owned();
+        if t.differs("newlines of what is written at once") {
+            seen = seen.replace("\r\r\n", "\r\n");
+        }
         assert!(seen.contains("/dev/pts/0\r\n") && seen.contains("40 90\r\n"), "{seen:?}");
         assert_eq!(running.wait().code(), 5);
     });
@@ -493,19 +496,6 @@ fn a_kill_and_a_delete_meanwhile_end_it_cleanly() {
             assert_eq!(killed.wait().code(), 0);
         }
         t.assert_nothing_left();
-    });
-}
-
-#[test]
-fn a_paused_container_is_refused_unless_asked_for() {
-    on_every_view(|t| {
-        let container = sleeping(t, t.bundle());
-        container.command("pause").ok();
-        let output = exec(t, &container, &[], &["true"]).fails(255);
-        assert!(output.stderr().contains("cannot exec in a paused container"), "{output}");
-        let running = exec(t, &container, &["--ignore-paused"], &["echo", "thawed"]).spawn();
-        container.command("resume").ok();
-        assert_eq!(running.wait().stdout(), "thawed\n");
     });
 }
 

@@ -1,7 +1,7 @@
 //! What the program may do and is: limits that cannot be had, capabilities that the machine has not, the session keyring,
 //! no_new_privs together with a filter, groups, and HOME by number.
 
-use corten_integration::{Bundle, Sandbox, on_every_view, once};
+use corten_integration::{Bundle, Runtime, Sandbox, on_every_view, once};
 use serde_json::{Value, json};
 
 fn line(text: &str, name: &str) -> String {
@@ -191,6 +191,27 @@ fn many_additional_groups_and_none_of_the_callers() {
         assert_eq!(groups(json!(many)), many);
         assert_eq!(groups(json!([])), [0u32; 0]);
         assert_eq!(groups(json!([0, 2_147_483_647u32])), [0, 2_147_483_647]);
+    });
+}
+
+/// Nobody runs with the groups of a caller who cannot drop them.
+#[test]
+fn a_caller_without_the_right_to_drop_its_groups() {
+    let without = |groups: &str| format!("exec setpriv {groups} --bounding-set -setgid --inh-caps -setgid -- \"$@\"");
+    once(|t| {
+        let bundle = || t.bundle().set("/process/capabilities", json!({})).args(&["cat", "/proc/self/status"]);
+        let failed = t.container(bundle()).command("run").behind(&without("--groups 4242,4243")).fails(1);
+        let words = if t.runtime() == Runtime::Corten {
+            "process.user: set groups []: Operation"
+        } else {
+            "setgroups: operation"
+        };
+        assert!(failed.stderr().contains(&format!("{words} not permitted")), "{failed}");
+        t.assert_nothing_left();
+        if !t.differs("no groups to drop") {
+            let output = t.container(bundle()).command("run").behind(&without("--clear-groups")).ok();
+            assert_eq!(line(&output.stdout(), "Groups").trim(), "", "{output}");
+        }
     });
 }
 
