@@ -57,11 +57,6 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Crun, "a_create_that_fails_leaves_no_unit", "1.21 leaves a file .cache in its state directory"),
     (
-        Runc,
-        "newlines of what is written at once",
-        "it makes the caller's terminal raw only when it has the container's, into which the program may have written",
-    ),
-    (
         Crun,
         "a_kill_and_a_delete_meanwhile_end_it_cleanly",
         "the message of an exec into what is being killed is setns's alone",

@@ -79,9 +79,9 @@ impl Search<'_> {
         found
     }
 
-    /// As [`Search::find`], but gives what is on its way out two seconds.
+    /// As [`Search::find`], but gives what is on its way out twenty seconds.
     pub(crate) fn find_settled(&self) -> Vec<String> {
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let found = self.find();
             if found.is_empty() || Instant::now() > deadline {
@@ -105,7 +105,7 @@ impl Search<'_> {
             let _ = std::fs::write(cgroup.join("freezer.state"), "THAWED");
             let _ = std::fs::write(cgroup.join("cgroup.freeze"), "0");
         }
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + Duration::from_secs(10);
         while !processes(self.marker, &cgroups).is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -168,7 +168,7 @@ impl Sandbox {
 
     /// Takes away what the runtime has left, for a runtime that is not what is tested.
     pub fn forgive(&self) {
-        self.clean();
+        self.delete_all();
         self.search(|search| search.clear());
     }
 
@@ -203,8 +203,7 @@ impl Sandbox {
         })
     }
 
-    /// Deletes all containers, then says what is left all the same.
-    fn clean(&self) -> Vec<String> {
+    fn delete_all(&self) {
         if std::fs::read_dir(self.state_root()).is_ok_and(|mut entries| entries.next().is_some()) {
             for id in self.containers.borrow().iter() {
                 if self.state_root().join(id).exists() {
@@ -212,6 +211,11 @@ impl Sandbox {
                 }
             }
         }
+    }
+
+    /// Deletes all containers, then says what is left all the same.
+    fn clean(&self) -> Vec<String> {
+        self.delete_all();
         self.search(|search| search.find_settled())
     }
 }

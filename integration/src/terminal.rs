@@ -11,6 +11,9 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// How long nothing may come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The master end of a pseudoterminal.
 pub struct Terminal {
     master: std::fs::File,
@@ -53,12 +56,13 @@ impl Terminal {
     /// Reads until `text` has come, and returns all that has come so far.
     ///
     /// # Panics
-    /// When nothing more comes for thirty seconds.
+    /// When nothing more comes for half a minute.
     pub fn read_until(&mut self, text: &str) -> &str {
-        let patience = Duration::from_secs(30);
-        let mut deadline = Instant::now() + patience;
-        let mut found = self.seen.contains(text);
-        while !found {
+        let mut deadline = Instant::now() + PATIENCE;
+        // Only the end of it can be new.
+        let mut searched = 0;
+        while !self.seen.get(searched..).unwrap_or(&self.seen).contains(text) {
+            searched = self.seen.len().saturating_sub(text.len());
             assert!(Instant::now() < deadline, "{text:?} did not come, only {:?}", self.seen);
             let timeout = rustix::time::Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
             if poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&timeout)).unwrap() == 0 {
@@ -67,13 +71,8 @@ impl Terminal {
             let mut buffer = [0; 4096];
             match self.master.read(&mut buffer) {
                 Ok(count) => {
-                    deadline = Instant::now() + patience;
-                    // It ends in what is new; all that came before was looked at.
-                    let new = String::from_utf8_lossy(&buffer[..count]);
-                    let end = self.seen.chars().rev().take(text.len()).collect::<Vec<_>>();
-                    let end: String = end.into_iter().rev().collect();
-                    found = (end + &new).contains(text);
-                    self.seen += &new;
+                    self.seen += &String::from_utf8_lossy(&buffer[..count]);
+                    deadline = Instant::now() + PATIENCE;
                 }
                 // The other end is closed: by the container's end, or not open yet.
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),

@@ -300,11 +300,10 @@ fn a_terminal_in_the_foreground_is_the_callers() {
         let running = exec(t, &container, &["--tty"], &["sh", "-c", script]).terminal(terminal.device()).spawn();
         terminal.read_until("ready");
         terminal.write("hello\r");
-        let mut seen = terminal.read_until("got hello").to_owned();
-        if t.differs("newlines of what is written at once") {
-            seen = seen.replace("\r\r\n", "\r\n");
-        }
-        assert!(seen.contains("/dev/pts/0\r\n") && seen.contains("40 90\r\n"), "{seen:?}");
+        let seen = terminal.read_until("got hello").to_owned();
+        // runc makes the caller's terminal raw only when the program may have written already.
+        let first = if t.runtime() == Runtime::Corten { "/dev/pts/0\r\n" } else { "/dev/pts/0\r" };
+        assert!(seen.contains(first) && seen.contains("40 90\r"), "{seen:?}");
         assert_eq!(running.wait().code(), 5);
     });
 }

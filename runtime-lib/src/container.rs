@@ -1,33 +1,29 @@
 //! The facade: a container's verbs, each a recipe over the modules that do the work.
 
+mod builder;
 mod control;
 mod events;
 mod exec;
 mod notify;
 mod waits;
 
+pub use builder::ContainerBuilder;
 pub use events::{Event, Events};
 pub use exec::{ExecBuilder, ExecProcess};
 pub use waits::ExitStatus;
 
 use waits::{end, wait_until_unread};
 
-use crate::cgroup::{self, Cgroup, Made};
-use crate::check;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::{self, Host, Resctrl};
-use crate::launch::{self, Io, Places, Undo, hooks};
+use crate::launch::{self, hooks};
 use crate::observe::{Observer, Stopwatch};
-use crate::plan::{self, Choices};
 use crate::resctrl::Group;
-use crate::store::{Entry, InitProcess, Lock, Record};
-use crate::sys::clone::Child;
-use crate::sys::{self, pidfd};
-use crate::{Bundle, ContainerId, Plan, State, Status};
-use std::borrow::Cow;
+use crate::store::{Entry, Lock, Record};
+use crate::sys::pidfd;
+use crate::{ContainerId, State, Status};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A container that exists: created, running or stopped.
 ///
@@ -60,322 +56,7 @@ pub struct Container {
     observer: Option<Observer>,
 }
 
-/// What a container is to be made from; see [`Container::builder`].
-///
-/// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let output = std::fs::File::create("/tmp/output")?;
-/// let builder = libcorten::Container::builder("job-1")?.bundle("/path/to/bundle").stdout(output.into());
-/// print!("{}", builder.plan()?); // what it would do
-/// let exit = builder.run()?.wait()?;
-/// # let _ = exit;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct ContainerBuilder {
-    id: ContainerId,
-    root: PathBuf,
-    bundle: BundleSource,
-    choices: Choices,
-    notify: bool,
-    observer: Option<Observer>,
-    stdio: [Option<OwnedFd>; 3],
-    console_socket: Option<OwnedFd>,
-    host: Option<Host>,
-}
-
-#[derive(Debug)]
-enum BundleSource {
-    Directory(PathBuf),
-    Loaded(Box<Bundle>),
-}
-
-/// Who starts the program.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Starter {
-    /// Any process, later.
-    Later,
-    /// This one, now.
-    Now,
-}
-
-impl ContainerBuilder {
-    /// The state directory; [`default_state_root`](crate::default_state_root) unless set.
-    pub fn state_root(mut self, root: impl AsRef<Path>) -> Self {
-        self.root = root.as_ref().to_owned();
-        self
-    }
-
-    /// The bundle directory; the current directory unless set.
-    pub fn bundle(mut self, dir: impl AsRef<Path>) -> Self {
-        self.bundle = BundleSource::Directory(dir.as_ref().to_owned());
-        self
-    }
-
-    /// A bundle that is loaded already, or whose configuration never was a file.
-    pub fn loaded_bundle(mut self, bundle: Bundle) -> Self {
-        self.bundle = BundleSource::Loaded(Box::new(bundle));
-        self
-    }
-
-    /// The program's standard input; the caller's own unless set.
-    pub fn stdin(mut self, fd: OwnedFd) -> Self {
-        self.stdio[0] = Some(fd);
-        self
-    }
-
-    /// The program's standard output; the caller's own unless set.
-    pub fn stdout(mut self, fd: OwnedFd) -> Self {
-        self.stdio[1] = Some(fd);
-        self
-    }
-
-    /// The program's standard error; the caller's own unless set.
-    pub fn stderr(mut self, fd: OwnedFd) -> Self {
-        self.stdio[2] = Some(fd);
-        self
-    }
-
-    /// A connected `AF_UNIX` stream socket over which the master of the program's terminal is sent (`SCM_RIGHTS`), as
-    /// engines expect it; needed exactly when `process.terminal` is true.
-    pub fn console_socket(mut self, socket: OwnedFd) -> Self {
-        self.console_socket = Some(socket);
-        self
-    }
-
-    /// Changes the root with `MS_MOVE` and chroot instead of `pivot_root(2)`, for a rootfs on a ramdisk. Less safe.
-    pub fn no_pivot(mut self, yes: bool) -> Self {
-        self.choices.no_pivot = yes;
-        self
-    }
-
-    /// Keeps the caller's session keyring instead of a new one.
-    pub fn no_new_keyring(mut self, yes: bool) -> Self {
-        self.choices.no_new_keyring = yes;
-        self
-    }
-
-    /// Lets systemd make the cgroup; `linux.cgroupsPath` is then `slice:prefix:name`.
-    pub fn systemd_cgroup(mut self, yes: bool) -> Self {
-        self.choices.systemd_cgroup = yes;
-        self
-    }
-
-    /// Has the caller's own systemd make the cgroup, that of its session, in place of the system's. `bus` is the socket
-    /// of its bus, such as `/run/user/1000/bus`. Without [`systemd_cgroup`](ContainerBuilder::systemd_cgroup) it means nothing.
-    pub fn systemd_user_bus(mut self, bus: impl Into<String>) -> Self {
-        self.choices.systemd_user_bus = Some(bus.into());
-        self
-    }
-
-    /// Passes the caller's file descriptors from 3 on to the program, `count` of them, after those of
-    /// [`listen_fds`](ContainerBuilder::listen_fds).
-    pub fn preserve_fds(mut self, count: u32) -> Self {
-        self.choices.preserve_fds = count;
-        self
-    }
-
-    /// Passes `count` sockets, the caller's descriptors from 3 on, as `sd_listen_fds(3)` describes: `LISTEN_FDS` and
-    /// `LISTEN_PID` are added to the program's environment.
-    pub fn listen_fds(mut self, count: u32) -> Self {
-        self.choices.listen_fds = count;
-        self
-    }
-
-    /// What is known of the machine, instead of looking at it: for a plan for another machine, or to spare many
-    /// containers the look.
-    pub fn host(mut self, host: Host) -> Self {
-        self.host = Some(host);
-        self
-    }
-
-    /// Tells `observer` how long each phase takes.
-    pub fn observer(mut self, observer: Observer) -> Self {
-        self.observer = Some(observer);
-        self
-    }
-
-    /// What [`create`](ContainerBuilder::create) would do. Needs no privileges and has no effect.
-    ///
-    /// # Errors
-    /// Those of the bundle, and what this host cannot honour.
-    pub fn plan(&self) -> Result<Plan> {
-        self.plan_of(&*self.load()?)
-    }
-
-    fn load(&self) -> Result<Cow<'_, Bundle>> {
-        Ok(match &self.bundle {
-            BundleSource::Loaded(bundle) => Cow::Borrowed(bundle),
-            BundleSource::Directory(dir) => Cow::Owned(Bundle::open(dir)?),
-        })
-    }
-
-    fn plan_of(&self, bundle: &Bundle) -> Result<Plan> {
-        let spec = bundle.spec();
-        let path = spec.cgroups_path.as_deref().unwrap_or_default();
-        // A slice of the system's manager is absolute too.
-        let absolute = path.starts_with('/') || self.choices.systemd_cgroup && self.choices.systemd_user_bus.is_none();
-        let host = match &self.host {
-            Some(host) => host.clone(),
-            None => Host {
-                // Looked for only when it is asked for.
-                resctrl: spec.intel_rdt.as_ref().and_then(|_| Resctrl::probe()),
-                ..if absolute { Host::probe_for_absolute_path()? } else { Host::probe()? }
-            },
-        };
-        plan::lower(bundle, &self.id, &host, &self.choices())
-    }
-
-    /// Creates the container: everything of the configuration but the program itself is in effect afterwards.
-    ///
-    /// # Errors
-    /// Whatever cannot be honoured, naming the configuration element; nothing of the container is left then.
-    pub fn create(self) -> Result<Container> {
-        self.make(Starter::Later).map_err(host::name_missing)
-    }
-
-    /// Creates and starts the container, without the hand-off between processes that a separate start takes.
-    ///
-    /// # Errors
-    /// Those of [`create`](ContainerBuilder::create) and [`Container::start`].
-    pub fn run(self) -> Result<Container> {
-        self.make(Starter::Now).map_err(host::name_missing)
-    }
-
-    fn make(self, starter: Starter) -> Result<Container> {
-        let watch = Stopwatch::start(self.observer.as_ref());
-        let bundle = self.load()?;
-        watch.lap("load the bundle");
-        let mut plan = self.plan_of(&bundle)?;
-        self.check(&plan)?;
-        watch.lap("plan");
-        let (entry, _lock) = Entry::claim(&self.root, &self.id)?;
-        let mut undo = Undo::default();
-        undo.push(|| drop(entry.remove()));
-        let notify_socket = self.make_notify_socket(&entry, starter)?;
-        let (record, made) = acquire(&mut plan, &entry, &bundle)?;
-        let undo_made = made.clone();
-        undo.push(move || drop(undo_made.undo()));
-        if let (Some(group), Some(plan)) = (&record.resctrl, &plan.resctrl) {
-            let made = group.make(&plan.schemata)?;
-            undo.push(|| made.undo());
-        }
-        watch.lap("claim the id, make the cgroups");
-        let places = Places { made: &made, group: record.resctrl.as_ref(), watch: &watch };
-        let child = self.launch(&plan, &entry, &places, starter)?;
-        undo.defuse();
-        let (pid, pidfd) = (Some(child.pid), Some(child.pidfd));
-        Ok(Container {
-            entry,
-            pid,
-            pidfd,
-            record: Some(record),
-            committed: true,
-            made_here: true,
-            notify_socket,
-            reaped: false,
-            observer: self.observer.clone(),
-        })
-    }
-
-    fn launch(&self, plan: &Plan, entry: &Entry, places: &Places<'_>, starter: Starter) -> Result<Child> {
-        let watch = places.watch;
-        let preserved = duplicate_preserved(&plan.choices)?;
-        let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
-        let io = Io {
-            stdio: self.stdio.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)),
-            console_socket: self.console_socket.as_ref().map(AsFd::as_fd),
-            plain_newlines: false,
-            start: start.as_ref().map(|(fifo, report)| (fifo.as_fd(), report.as_fd())),
-            preserved: preserved.iter().map(AsFd::as_fd).collect(),
-        };
-        // The specification: when a hook or a later step fails, the poststop hooks still run.
-        let mut undo = Undo::default();
-        undo.push(|| drop(run_poststop(plan)));
-        let launch = launch::begin(plan, &io, places, nix::unistd::geteuid().is_root())?;
-        // While the init builds the root.
-        entry.prepare_init(&InitProcess::of(launch.pid())?)?;
-        let pid = launch.pid();
-        let launch = launch.run_hooks()?.hand_listener_over("creating", pid)?;
-        watch.lap("hooks of the runtime's namespaces, seccomp agent");
-        let child = match starter {
-            Starter::Later => {
-                let launch = launch.wait_ready()?;
-                watch.lap("the init makes the container");
-                entry.commit_init()?;
-                launch.leave()?
-            }
-            Starter::Now => {
-                let child = launch.go()?;
-                watch.lap("the init makes the container and executes the program");
-                let state = launch::hook_state(plan, "running", Some(child.pid));
-                // Only now: whoever entered the container while its root is being built would be among the host's files.
-                let recorded = entry.commit_init();
-                let begun = recorded.and_then(|()| hooks::run("poststart", &plan.hooks.poststart, &state));
-                if let Err(error) = begun {
-                    let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
-                    let _ = pidfd::wait(&child.pidfd);
-                    return Err(error);
-                }
-                child
-            }
-        };
-        undo.defuse();
-        watch.lap("record the first process, poststart hooks");
-        Ok(child)
-    }
-
-    /// What the caller chose must fit the configuration.
-    fn check(&self, plan: &Plan) -> Result<()> {
-        check::user_namespace(plan)?;
-        check::rootfs(plan)?;
-        check::security_modules(plan)?;
-        if plan.choices.systemd_cgroup {
-            cgroup::systemd_must_run()?;
-        }
-        match (plan.process.terminal, &self.console_socket) {
-            (true, None) => Err(Error::config("process.terminal", "a terminal needs a console socket")
-                .with_kind(ErrorKind::InvalidArgument)),
-            (false, Some(_)) => Err(Error::config("process.terminal", "a console socket needs a terminal")
-                .with_kind(ErrorKind::InvalidArgument)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Records what was chosen and makes the cgroups.
-fn acquire(plan: &mut Plan, entry: &Entry, bundle: &Bundle) -> Result<(Record, Made)> {
-    let mut record = Record::new(plan, Cgroup::chosen(&plan.cgroup), bundle.config());
-    // Before the first effect: whoever finds this after a crash knows what to clean up.
-    entry.write_record(&record)?;
-    let made = record.cgroup.make(&plan.cgroup)?;
-    if made.cgroup() != &record.cgroup {
-        record.cgroup = made.cgroup().clone();
-        entry.write_record(&record)?;
-    }
-    if made.cgroup().paths() != &plan.cgroup.paths {
-        // No right to make any, and none asked for.
-        plan.stay_in_own_cgroup();
-    }
-    Ok((record, made))
-}
-
-/// Duplicates of the caller's descriptors that the program gets; the caller's own stay untouched.
-fn duplicate_preserved(choices: &Choices) -> Result<Vec<OwnedFd>> {
-    let count = choices.listen_fds.saturating_add(choices.preserve_fds);
-    let numbers = (3..).take(count as usize);
-    numbers
-        .map(|number| sys::fdpass::duplicate(number).map_err(|e| Error::os(format!("pass on descriptor {number}"), e)))
-        .collect()
-}
-
-/// Runs the poststop hooks; each failure is returned, none keeps the others from running.
-fn run_poststop(plan: &Plan) -> Vec<Error> {
-    let state = launch::hook_state(plan, "stopped", None);
-    poststop_errors(&plan.hooks.poststop, &state)
-}
-
+/// Runs poststop hooks; each failure is returned, none keeps the others from running.
 fn poststop_errors(hooks: &[crate::spec::Hook], state: &hooks::HookState<'_>) -> Vec<Error> {
     hooks.iter().filter_map(|hook| hooks::run("poststop", std::slice::from_ref(hook), state).err()).collect()
 }
@@ -395,17 +76,7 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::InvalidId`](crate::ErrorKind::InvalidId).
     pub fn builder(id: &str) -> Result<ContainerBuilder> {
-        Ok(ContainerBuilder {
-            id: ContainerId::new(id)?,
-            root: crate::default_state_root(),
-            bundle: BundleSource::Directory(PathBuf::from(".")),
-            choices: Choices::default(),
-            notify: false,
-            observer: None,
-            stdio: [None, None, None],
-            console_socket: None,
-            host: None,
-        })
+        Ok(ContainerBuilder::new(ContainerId::new(id)?))
     }
 
     /// Finds a container by its id.

@@ -1,6 +1,7 @@
 //! One more program in a container that runs: see [`Container::exec`](crate::Container::exec).
 
-use super::{Container, ExitStatus, duplicate_preserved};
+use super::builder::duplicate_preserved;
+use super::{Container, ExitStatus};
 use crate::cgroup::SubCgroup;
 use crate::error::{Error, ErrorKind, Result};
 use crate::launch::{self, Io, Target};

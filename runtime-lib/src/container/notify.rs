@@ -1,6 +1,7 @@
 //! The socket of `sd_notify(3)`: the program says there that it is ready, and the caller passes it on to whom it wants.
 
-use super::{Container, ContainerBuilder, Starter};
+use super::builder::Starter;
+use super::{Container, ContainerBuilder};
 use crate::error::Result;
 use crate::plan::Choices;
 use crate::store::Entry;

@@ -5,8 +5,9 @@
 //! into the pid namespace, and goes on as a start does once its root is there. The launcher has moved it into the
 //! container's cgroups before it lets the program go.
 
+use super::session::{Session, follow_fork};
 use super::wire::word;
-use super::{Hooked, Io, Launch, Prepared, Session, orders, prepare_orders, send_orders, start_init};
+use super::{Hooked, Io, Launch, Prepared, orders, prepare_orders, send_orders, start_init};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::observe::Stopwatch;
@@ -74,7 +75,7 @@ pub(crate) fn enter<'a>(
 
 fn bring_in(session: &mut Session<'_>, target: &Target<'_>, in_cgroup: bool) -> Result<()> {
     if session.plan.namespaces.fork {
-        super::follow_fork(session)?;
+        follow_fork(session)?;
     }
     if !in_cgroup {
         match target.cgroup.join(session.pid()) {

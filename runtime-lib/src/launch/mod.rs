@@ -12,6 +12,7 @@ mod listener;
 mod netdev;
 mod orders;
 mod report;
+mod session;
 mod sources;
 mod undo;
 #[allow(dead_code, unreachable_pub, reason = "the init's side of it is used there")]
@@ -32,12 +33,12 @@ use crate::sys::clone::{Child, Exec, spawn};
 use crate::sys::{memfd, namespace, pidfd, socket};
 use hooks::HookState;
 use nix::errno::Errno;
-use std::collections::VecDeque;
+use session::{Session, follow_fork, take_over};
 use std::ffi::CString;
 use std::fs::File;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use wire::{Phase, Report, word};
+use wire::{Phase, word};
 
 /// The init, as the build script made it.
 static INIT: &[u8] = include_bytes!(env!("CORTEN_INIT"));
@@ -79,132 +80,6 @@ pub(crate) enum Ready {}
 pub(crate) struct Launch<'a, S> {
     session: Session<'a>,
     state: PhantomData<S>,
-}
-
-struct Session<'a> {
-    plan: &'a Plan,
-    link: OwnedFd,
-    child: Option<Child>,
-    /// What the init's child has said before the init told of it.
-    early: VecDeque<Report>,
-    hook_output: Option<File>,
-    net_devices: Option<netdev::NetDevices>,
-}
-
-impl Drop for Session<'_> {
-    fn drop(&mut self) {
-        if let Some(child) = self.child.take() {
-            let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
-            let _ = pidfd::wait(&child.pidfd);
-        }
-    }
-}
-
-impl<'a> Session<'a> {
-    fn new(plan: &'a Plan, link: OwnedFd, child: Child) -> Session<'a> {
-        Session { plan, link, child: Some(child), early: VecDeque::new(), hook_output: None, net_devices: None }
-    }
-
-    fn pid(&self) -> i32 {
-        self.child.as_ref().map_or(0, |child| child.pid)
-    }
-
-    /// The init is on its own from here.
-    fn take_child(&mut self) -> Result<Child> {
-        if let Some(devices) = self.net_devices.take() {
-            devices.keep();
-        }
-        self.child.take().ok_or_else(|| Error::new(ErrorKind::Internal, "the init is gone"))
-    }
-
-    /// A copy of a descriptor of the init's.
-    fn take_fd(&self, number: i64) -> Result<OwnedFd> {
-        let taken = match (&self.child, i32::try_from(number)) {
-            (Some(child), Ok(number)) => pidfd::take_fd(&child.pidfd, number),
-            _ => Err(Errno::EBADF),
-        };
-        taken.map_err(|errno| Error::os("take the seccomp listener from the init", errno).at("linux.seccomp"))
-    }
-
-    fn say(&self, word: u8) -> Result<()> {
-        match socket::send(&self.link, &[word], &[]) {
-            Ok(_) => Ok(()),
-            // The init has failed meanwhile: what it said about it is still to be read.
-            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-            Err(errno) => Err(Error::os("speak to the init", errno)),
-        }
-    }
-
-    /// The next report; none at the end.
-    fn hear(&mut self) -> Result<Option<Report>> {
-        match self.early.pop_front() {
-            Some(report) => Ok(Some(report)),
-            None => self.receive(),
-        }
-    }
-
-    fn receive(&self) -> Result<Option<Report>> {
-        let mut bytes = [0; Report::SIZE];
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match socket::receive(&self.link, rest).map_err(|errno| Error::os("listen to the init", errno))? {
-                0 if filled == 0 => return Ok(None),
-                0 => return Err(Error::new(ErrorKind::Internal, "the init ended in the middle of a word")),
-                count => filled += count,
-            }
-        }
-        report::decode(&bytes).map(Some)
-    }
-
-    /// Waits until the init has reached `phase`.
-    fn reached(&mut self, phase: Phase) -> Result<Report> {
-        match self.hear()? {
-            Some(report) if report.phase == phase && report.op == wire::Op::Whole && report.errno == 0 => Ok(report),
-            Some(report) => Err(self.failure(&report)),
-            None => Err(self.silence()),
-        }
-    }
-
-    fn failure(&mut self, report: &Report) -> Error {
-        let error = report::render(report, self.plan);
-        match self.hook_output.take() {
-            Some(output) if error.kind() == ErrorKind::Hook => hooks::with_output(error, output),
-            _ => error,
-        }
-    }
-
-    /// If the init has failed by itself, its report is the cause of `error`, such as that of joining a process that has
-    /// ended.
-    fn first_cause(&mut self, error: Error) -> Error {
-        let ended = match error.errno() {
-            // It has closed the socket: nothing more will come, and what came is to be read.
-            Some(libc::EPIPE | libc::ECONNRESET) => true,
-            errno => {
-                // The kernel may not find a process any more that is still about to end.
-                let patience = if errno == Some(libc::ESRCH) { 100 } else { 0 };
-                self.child.as_ref().is_some_and(|child| pidfd::ends_within(&child.pidfd, patience))
-            }
-        };
-        match if ended { self.hear() } else { Ok(None) } {
-            Ok(Some(report)) if report.errno != 0 => self.failure(&report),
-            _ => error,
-        }
-    }
-
-    /// The init ended without a word.
-    fn silence(&mut self) -> Error {
-        let ended = self.child.take().map(|child| {
-            let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
-            pidfd::wait(&child.pidfd)
-        });
-        let how = match ended {
-            Some(Ok(pidfd::Ended::Signaled(signal))) => format!("the init was killed by signal {signal}"),
-            Some(Ok(pidfd::Ended::Exited(code))) => format!("the init ended with code {code}"),
-            Some(Err(_)) | None => "the init is gone".to_owned(),
-        };
-        Error::new(ErrorKind::Internal, how)
-            .hint("out of memory in the container's cgroup ends it so, as does a forced delete")
-    }
 }
 
 /// Clones the init, gives it its orders, and brings it into its namespaces and cgroups.
@@ -530,61 +405,6 @@ fn send_orders(link: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(
     while !rest.is_empty() {
         let sent = socket::send(link, rest, &[]).map_err(failed)?;
         rest = rest.get(sent..).unwrap_or_default();
-    }
-    Ok(())
-}
-
-/// Whether the step belongs to the init that was started, not to the child that it forks.
-fn is_before_fork(phase: Phase) -> bool {
-    matches!(phase, Phase::Begin | Phase::Orders | Phase::OomScore | Phase::Join | Phase::Fork)
-}
-
-/// What the init says about its fork. Its child does not wait for that: what it says meanwhile is kept.
-fn fork_report(session: &mut Session<'_>) -> Result<Report> {
-    loop {
-        match session.receive()? {
-            Some(report) if report.phase == Phase::Fork && report.errno == 0 => return Ok(report),
-            // The init's own failure: there is no child then.
-            Some(report) if report.errno != 0 && is_before_fork(report.phase) => return Err(session.failure(&report)),
-            Some(report) => {
-                session.early.push_back(report);
-                must_still_speak(session)?;
-            }
-            None => return Err(session.silence()),
-        }
-    }
-}
-
-/// The init's child has spoken first. Somebody may have killed the init before it could tell of its child, which holds the
-/// socket open and waits for us, as we would for the init.
-fn must_still_speak(session: &mut Session<'_>) -> Result<()> {
-    let Some(first) = &session.child else { return Ok(()) };
-    let failed = |errno| Error::os("listen to the init", errno);
-    let spoken = socket::readable_unless_ended(&session.link, &first.pidfd).map_err(failed)?;
-    if spoken { Ok(()) } else { Err(session.silence()) }
-}
-
-/// The init forked into the namespaces: its child takes its place, which is our child as well.
-fn follow_fork(session: &mut Session<'_>) -> Result<()> {
-    let report = fork_report(session)?;
-    take_over(session, &report)
-}
-
-/// The child whose pid `report` tells takes the place of the process that told it.
-fn take_over(session: &mut Session<'_>, report: &Report) -> Result<()> {
-    let pid = i32::try_from(report.detail).map_err(|_| Error::new(ErrorKind::Internal, "the init sent no pid"))?;
-    // It is not reaped before we do: the pid is nobody else's.
-    let pidfd = pidfd::open(pid).map_err(|errno| {
-        let _ = crate::sys::kill::kill(pid, libc::SIGKILL);
-        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
-        Error::os("open the init's child", errno)
-    })?;
-    if let Some(first) = session.child.replace(Child { pid, pidfd, in_cgroup: false }) {
-        match pidfd::wait(&first.pidfd) {
-            // A caller that ignores SIGCHLD has no zombies.
-            Ok(_) | Err(Errno::ECHILD) => {}
-            Err(errno) => return Err(Error::os("wait for the init", errno)),
-        }
     }
     Ok(())
 }
