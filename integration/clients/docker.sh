@@ -16,17 +16,17 @@ image=busybox:test
 
 # daemon MODE: running with these settings; restarted only if it has others.
 daemon() {
-	local more='' root=$work/docker driver=overlay2
+	local more='' root=$work/docker storage=overlay2
 	[ "$(cat "$work/mode" 2>/dev/null)" != "$1" ] || ! docker version >/dev/null 2>&1 || return 0
 	daemon_stop dockerd
 	case $1 in
 	live) more='"live-restore": true,' ;;
 	userns) more='"userns-remap": "nobody:nogroup",' ;;
 	esac
-	[ "$(stat -f -c %T "$work")" != overlayfs ] || driver=vfs
+	[ "$(stat -f -c %T "$work")" != overlayfs ] || storage=vfs
 	cat >"$work/daemon.json" <<-E
 		{$more "data-root": "$root", "exec-root": "/run/docker", "pidfile": "/run/docker.pid", "hosts": ["unix:///run/docker.sock"],
-		 "storage-driver": "$driver", "runtimes": {"chosen": {"path": "$runtime"}}, "default-runtime": "chosen",
+		 "storage-driver": "$storage", "runtimes": {"chosen": {"path": "$runtime"}}, "default-runtime": "chosen",
 		 "exec-opts": ["native.cgroupdriver=$driver"], "cgroup-parent": "$parent", "shutdown-timeout": 3}
 	E
 	if [ "$1" = readme ]; then

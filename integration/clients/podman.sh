@@ -392,7 +392,8 @@ rootless_user() {
 	mkdir -p "$work/etc" "$work/home"
 	local file
 	for file in passwd group subuid subgid; do cat "/etc/$file" >"$work/etc/$file" 2>/dev/null || : >"$work/etc/$file"; done
-	echo "ordinary:x:54321:54321::$work/home:/bin/sh" >>"$work/etc/passwd"
+	# Not x, which would mean /etc/shadow: the session of systemd asks PAM.
+	echo "ordinary:*:54321:54321::$work/home:/bin/sh" >>"$work/etc/passwd"
 	echo 'ordinary:x:54321:' >>"$work/etc/group"
 	echo ordinary:300000:65536 >>"$work/etc/subuid"
 	echo ordinary:300000:65536 >>"$work/etc/subgid"

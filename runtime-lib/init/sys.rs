@@ -86,7 +86,9 @@ macro_rules! call {
     };
 }
 
+mod credentials;
 mod scheduling;
+pub use credentials::*;
 pub use scheduling::*;
 
 fn pad<const N: usize>(args: [usize; N]) -> [usize; 6] {
@@ -474,26 +476,6 @@ pub fn umask(mask: u32) {
     let _ = call!(UMASK, mask as usize);
 }
 
-/// `setgroups(2)`, the system call: an array of `gid_t` in memory that is aligned for it.
-pub fn setgroups(groups: &[u8]) -> Result {
-    call!(SETGROUPS, groups.len() / 4, address(groups)).map(drop)
-}
-
-/// How many supplementary groups the process has, by `getgroups(2)`.
-pub fn group_count() -> Result<usize> {
-    call!(GETGROUPS, 0, 0)
-}
-
-/// `setresgid(2)`, the system call.
-pub fn setgid(gid: u32) -> Result {
-    call!(SETRESGID, gid as usize, gid as usize, gid as usize).map(drop)
-}
-
-/// `setresuid(2)`, the system call.
-pub fn setuid(uid: u32) -> Result {
-    call!(SETRESUID, uid as usize, uid as usize, uid as usize).map(drop)
-}
-
 /// `prctl(2)`.
 pub fn prctl(option: usize, second: usize, third: usize) -> Result<usize> {
     call!(PRCTL, option, second, third, 0, 0)
@@ -502,24 +484,6 @@ pub fn prctl(option: usize, second: usize, third: usize) -> Result<usize> {
 /// Sets the name that ps shows.
 pub fn set_name(name: &CStr) {
     let _ = prctl(15, text(name), 0);
-}
-
-/// The effective capabilities, by `capget(2)`, version 3.
-pub fn effective_capabilities() -> Result<u64> {
-    let mut header = [0x2008_0522u32, 0];
-    let mut data = [0u32; 6];
-    call!(CAPGET, address_mut(&mut header), address_mut(&mut data))?;
-    let [low, _, _, high, _, _] = data;
-    Ok(u64::from(low) | (u64::from(high) << 32))
-}
-
-/// `capset(2)`, version 3.
-pub fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result {
-    let header = [0x2008_0522u32, 0];
-    let low = |set: u64| set as u32;
-    let high = |set: u64| (set >> 32) as u32;
-    let data = [low(effective), low(permitted), low(inheritable), high(effective), high(permitted), high(inheritable)];
-    call!(CAPSET, address(&header), address(&data)).map(drop)
 }
 
 /// `prlimit(2)` of this process.
