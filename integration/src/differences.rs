@@ -68,7 +68,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Runc, "negative numbers of devices on version 2", "it takes them for wildcards; on version 1 it refuses them"),
     (Runc, "root is not mapped", "it wants the uid and gid 0 mapped"),
     (Runc, "intelRdt without schemas", "it ignores it on a machine without resctrl; the specification wants an error"),
-    (Crun, "it_is_refused_where_the_machine_has_none", "its messages are others"),
+    (Crun, "it_is_refused_where_the_machine_has_none", "1.8.1 ignores the element there"),
     (Crun, "update_says_what_is_not_enabled_and_changes_nothing", "1.8.1 has no such options"),
     (Runc, "cpu burst and idle", "1.1.15 does not know cpu.burst and leaves it out"),
     (Runc, "features of 1.3", "it is older than the elements of 1.3"),
@@ -191,6 +191,16 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (
         Runc,
         "a_network_device_in_a_joined_namespace_stays_there",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Runc,
+        "devices_of_every_state_move_and_are_up",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Crun,
+        "devices_of_every_state_move_and_are_up",
         "it is older than netDevices (specification 1.3) and ignores them",
     ),
     (
@@ -347,6 +357,53 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "peer_groups_and_what_spreads", "a container without rootfsPropagation has private mounts"),
     (Runc, "kill of a shared pid namespace", "1.1 kills the first process alone; 1.2 all"),
     (Crun, "kill of a shared pid namespace", "it kills the first process alone"),
+    (
+        Runc,
+        "tmpcopyup of FIFOs, sockets, character devices and set-group-id directories",
+        "it fails with the first three (it makes none and then changes its owner), and loses the bit",
+    ),
+    (Runc, "a read-only tmpfs that is covered", "what covers it becomes read-only in its place"),
+    (Crun, "the mode of a tmpfs on a directory of the image", "it gives it 1777"),
+    (Runc, "a_terminal_is_not_opened_through_links", "it follows them, inside the root"),
+    (Crun, "a_terminal_is_not_opened_through_links", "it follows them, inside the root"),
+    (Crun, "no device rules", "it allows all devices then"),
+    (Crun, "the tunnel's device by default", "it allows it to be made, not to be used"),
+    (Crun, "rules_without_a_meaning_are_refused", "the cgroups stay when a rule cannot be set"),
+    (Crun, "devices without a meaning", "it makes a character device of type a, and others the kernel cuts"),
+    (Crun, "only_a_procfs_can_be_bound_on_proc", "it binds anything there"),
+    (Crun, "failed poststart hooks", "it goes on"),
+    (Crun, "a_failing_poststart_hook_ends_the_container", "it goes on"),
+    (
+        Crun,
+        "a_hook_that_closes_its_input_early_does_not_hang_or_fail_anything",
+        "it takes EPIPE of the state's pipe for a failure of the hook",
+    ),
+    (Crun, "create_container_hooks_have_a_usual_umask_and_run_in_the_rootfs", "they run in the bundle's directory"),
+    (
+        Crun,
+        "hooks_inherit_no_descriptor_of_the_runtimes_caller",
+        "SIGPIPE ends its delete when a poststop hook has ended without reading its input",
+    ),
+    (Crun, "names of security modules", "it names the file that it could not write"),
+    (Crun, "the name of the session keyring", "it is the id alone"),
+    (Crun, "limits that are given twice", "it sets the last, where the specification wants an error"),
+    (
+        Crun,
+        "unknown_capabilities_are_left_out_with_a_warning_and_what_the_runtime_has_not_is_an_error",
+        "it leaves both out without a word",
+    ),
+    (
+        Crun,
+        "a_sysfs_needs_a_network_namespace_that_is_the_user_namespaces_own",
+        "it binds the host's, with all that is mounted below it",
+    ),
+    (Crun, "groups that cannot be set", "it leaves them out where setgroups is denied"),
+    (
+        Crun,
+        "devices_of_a_user_namespace_are_those_of_the_host",
+        "it gives the host's own node to the root of the container",
+    ),
+    (Crun, "attributes of a bind in a user namespace", "without ro they are lost"),
 ];
 
 pub(crate) fn difference(runtime: Runtime, key: &str) -> Option<&'static str> {

@@ -148,7 +148,7 @@ impl<'t> Invocation<'t> {
     /// When it cannot be started.
     pub fn spawn(self) -> Running {
         let mut words = self.wrapper();
-        words.push(self.sandbox.program().into());
+        words.extend(self.sandbox.program().iter().map(OsString::from));
         words.extend(self.globals);
         words.push(self.verb.into());
         words.extend(self.options);

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `RUNTIME` | `corten` (default), `runc` or `crun` |
 //! | `CORTEN` | path of the corten binary; default: beside the test's own target directory |
+//! | `MISSING` | system calls that are not there to corten: `MISSING=mount_setattr` is a kernel before 5.12 |
 //! | `VIEWS` | comma-separated subset of `native`, `v2`, `v1` |
 //! | `LOOPS` | rounds of the tests that look for rare hangs, default 200 |
 
@@ -34,7 +35,7 @@ pub use inside::{Disagreement, Inside};
 pub use invocation::{Invocation, Output, Running};
 pub use leftovers::cgroup_mount_points;
 pub use runtime::Runtime;
-pub use sandbox::Sandbox;
+pub use sandbox::{Guard, Sandbox};
 pub use schema::assert_valid;
 pub use terminal::{ConsoleSocket, Terminal};
 

@@ -122,6 +122,31 @@ fn only_a_procfs_can_be_bound_on_proc() {
     });
 }
 
+/// CVE-2025-52565's kin: the multiplexer of an image or volume, behind a link.
+#[test]
+fn a_terminal_is_not_opened_through_links() {
+    on_every_view(|t| {
+        for link in ["/dev/pts", "/dev/pts/ptmx"] {
+            let bundle = t.bundle().remove("/mounts/4").remove("/mounts/3").set("/process/terminal", true);
+            // A devpts of its own is where the link leads.
+            let bundle = bundle.file("/victim/file", "", 0o644).args(&["true"]);
+            let options = &["newinstance", "ptmxmode=0666", "mode=0620"];
+            let mut bundle =
+                bundle.remove("/mounts/2").remove("/mounts/1").mount("/victim", "devpts", "devpts", options);
+            if link == "/dev/pts/ptmx" {
+                bundle = bundle.file("/dev/pts/file", "", 0o644).link(link, "/victim/ptmx");
+            } else {
+                bundle = bundle.file("/dev/file", "", 0o644).link(link, "/victim");
+            }
+            let socket = t.new_path("console");
+            let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+            let output = t.container(bundle).command("create").option("--console-socket").option(&socket).fails(1);
+            assert!(output.stderr().contains("process.terminal") || t.differs("names of elements"), "{link}: {output}");
+            t.assert_nothing_left();
+        }
+    });
+}
+
 /// What can be standard input and output, the command that makes it, and whether it is given to a user that is not root: a pipe is, for
 /// the program to open /dev/stdout again; what the caller has redirected its output to stays the caller's.
 const STREAMS: [(&str, &str, u32); 3] =
