@@ -269,6 +269,7 @@ pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
         "the specification demands one; runc takes a profile with neither an action nor rules for none at all",
     ),
     ("corten", "process.user.umask: 0o1000 is out of range 0-0o777", "the kernel cuts it, and runc lets it do so"),
+    ("corten", "has a .. component", "of a cgroupsPath runc takes it as at the root"),
     (
         "corten",
         "has a letter other than r, w and m",
