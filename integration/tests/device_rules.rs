@@ -270,7 +270,8 @@ fn rules_of_a_cgroup_with_others_below() {
             let below = container.cgroup("devices").join("below");
             std::fs::create_dir(&below).unwrap();
             let exec = || t.command("exec", &[&[container.id()], &reads[..]].concat()).run().code() == 0;
-            for (rules, allowed) in [(json!([deny_all(), allow(229)]), true), (json!([deny_all(), allow(200)]), false)] {
+            for (rules, allowed) in [(json!([deny_all(), allow(229)]), true), (json!([deny_all(), allow(200)]), false)]
+            {
                 let change = json!({"devices": rules}).to_string();
                 container.command("update").option("--resources").option("-").input(&change).ok();
                 assert_eq!(exec(), allowed, "{rules}");
@@ -291,7 +292,9 @@ fn rules_of_a_cgroup_with_others_below() {
         assert_ne!(output.code(), 0, "{output}");
         if !t.view().is_unified() {
             // runc says it in other words.
-            assert!(output.stderr().contains("devices.deny") && output.stderr().to_lowercase().contains("invalid argument"));
+            assert!(
+                output.stderr().contains("devices.deny") && output.stderr().to_lowercase().contains("invalid argument")
+            );
         }
         let _ = std::fs::remove_dir(below);
         let _ = std::fs::remove_dir(own);
