@@ -9,7 +9,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a command may take before it counts as hung.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// A command to be: global options, the verb, its options, and operands, in this order.
 pub struct Invocation<'t> {
@@ -169,7 +168,7 @@ impl<'t> Invocation<'t> {
         }
         let description = format!("{words:?}");
         let child = command.spawn().unwrap_or_else(|error| panic!("{description}: {error}"));
-        Running { child, description, stdout, stderr, deadline: Instant::now() + TIME_LIMIT }
+        Running { child, description, stdout, stderr, deadline: Instant::now() + crate::patience() }
     }
 
     /// Runs the command to its end.
