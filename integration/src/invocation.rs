@@ -3,6 +3,7 @@
 use crate::Sandbox;
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,6 +26,7 @@ pub struct Invocation<'t> {
     in_user_namespace: bool,
     terminal: Option<PathBuf>,
     input: Option<PathBuf>,
+    stdin: Option<OwnedFd>,
 }
 
 impl<'t> Invocation<'t> {
@@ -43,6 +45,7 @@ impl<'t> Invocation<'t> {
             in_user_namespace: false,
             terminal: None,
             input: None,
+            stdin: None,
         }
     }
 
@@ -112,6 +115,12 @@ impl<'t> Invocation<'t> {
         self
     }
 
+    /// Gives the runtime this file or socket as its standard input.
+    pub fn stdin(mut self, file: impl Into<OwnedFd>) -> Self {
+        self.stdin = Some(file.into());
+        self
+    }
+
     /// Everything up to the runtime's own arguments: entering the view, the descriptors, the privileges.
     fn wrapper(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = self.sandbox.view_prefix().into_iter().map(OsString::from).collect();
@@ -158,7 +167,8 @@ impl<'t> Invocation<'t> {
         let (stdout, stderr) = (self.sandbox.new_path("stdout"), self.sandbox.new_path("stderr"));
         match &self.terminal {
             None => {
-                command.stdin(self.input.map_or(Stdio::null(), |path| File::open(path).unwrap().into()));
+                let input = self.input.map(|path| File::open(path).unwrap().into());
+                command.stdin(self.stdin.or(input).map_or(Stdio::null(), Stdio::from));
                 command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
             }
             Some(path) => {

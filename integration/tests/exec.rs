@@ -407,7 +407,8 @@ fn a_working_directory_outside_of_the_root_is_refused() {
         let container = sleeping(t, t.bundle());
         for number in 3..16 {
             let cwd = format!("/proc/self/fd/{number}");
-            let output = exec(t, &container, &["--cwd", &cwd], &["ls", "/proc/self/cwd/"]).directory("/").run();
+            let command = exec(t, &container, &["--cwd", &cwd], &["ls", "/proc/self/cwd/"]);
+            let output = command.directory("/").behind("exec 8</ 9<.").run();
             assert_ne!(output.code(), 0, "{cwd}: {output}");
         }
     });

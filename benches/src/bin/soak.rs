@@ -1,10 +1,11 @@
 //! `soak [--minutes N] [--runs N] [--seed N] [--only NAME]…`: whether a runtime stands a long day.
 //!
-//! For corten, runc and crun in one run, on what looks like a pure v1 host, where all three work: one run of `/bin/true` after
-//! the other, 32 at once, and a random mix of commands on many containers. Prints latencies side by side, and everything that
-//! is wrong: a command that does not end, a failure that the mix does not explain, a container, cgroup or process that is
-//! left. With `--minutes` the rounds go on with the next seed until the time is over. The exit code is 0 if corten did
-//! nothing wrong; what the others do is printed. Needs root.
+//! For corten, runc and crun in one run, on what looks like a pure v1 host, where all three work: N runs of `/bin/true` one
+//! after the other (10,000 unless said), a tenth of that 32 at once, and N commands of a random mix of 10 threads on 100
+//! containers, whose seed makes it again. Prints latencies side by side, and everything that is wrong: a command that does
+//! not end, a failure that the mix does not explain, a container, cgroup, process, mount or file that is left. With
+//! `--minutes` the rounds go on with the next seed until the time is over. The exit code is 0 if corten did nothing wrong;
+//! what the others do is printed. Needs root.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output to its user")]
 
@@ -21,6 +22,10 @@ use std::time::{Duration, Instant};
 
 /// How many at once.
 const AT_ONCE: usize = 32;
+/// The containers of the mix.
+const CONTAINERS: usize = 100;
+/// And how many work on them.
+const THREADS: usize = 10;
 
 struct Options {
     minutes: u64,
@@ -45,7 +50,7 @@ fn main() -> ExitCode {
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     let usage = "usage: soak [--minutes N] [--runs N] [--seed N] [--only NAME]…";
-    let mut options = Options { minutes: 0, runs: 1000, seed: 1, only: Vec::new() };
+    let mut options = Options { minutes: 0, runs: 10_000, seed: 1, only: Vec::new() };
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or(usage)?;
         let number = || value.parse::<u64>().map_err(|_| format!("{argument} takes a number; {usage}"));
@@ -104,15 +109,20 @@ fn rounds(options: &Options, corten: &Path, directory: &Path) -> Result<usize> {
 /// One round of one runtime; gives the number of faults.
 fn round(program: &Program, runs: usize, waiting: &Path, seed: u64) -> usize {
     let prefix = format!("corten-soak-{}-{seed}", std::process::id());
+    let before = mounts();
     let sequential = many(program, runs, 1);
     report(program.name, "one by one", &sequential);
-    let parallel = many(program, runs, AT_ONCE);
+    let parallel = many(program, runs.div_ceil(10), AT_ONCE);
     report(program.name, "32 at once", &parallel);
+    let commands = runs.div_ceil(THREADS);
     let mix =
-        Mix { program, bundle: waiting, prefix: &prefix, containers: 20, threads: 10, commands: runs.div_ceil(10) };
+        Mix { program, bundle: waiting, prefix: &prefix, containers: CONTAINERS, threads: THREADS, commands };
     let mixed = mix.run(seed);
     report(program.name, "mix", &mixed);
-    let left = left_behind(program, &prefix);
+    let mut left = left_behind(program, &prefix);
+    if mounts() > before {
+        left.push(format!("{} mounts", mounts() - before));
+    }
     left.iter().for_each(|line| println!("{:<8}left behind: {line}", program.name));
     sequential.faults.len() + parallel.faults.len() + mixed.faults.len() + left.len()
 }
@@ -167,5 +177,34 @@ fn left_behind(program: &Program, prefix: &str) -> Vec<String> {
     // Cgroups go while find walks: what it could not enter is gone.
     let found = find.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     left.extend(found.lines().map(|path| format!("cgroup {path}")));
+    left.extend(processes_of(&[prefix, &ours]).into_iter().map(|line| format!("process {line}")));
+    let state = std::fs::read_dir(program.state_directory()).into_iter().flatten().flatten();
+    left.extend(state.map(|entry| format!("file {}", entry.path().display())));
     left
+}
+
+/// Processes in whose arguments or cgroup one of our names is. One that is just ending is given the time for it.
+fn processes_of(names: &[&str]) -> Vec<String> {
+    let ours = |pid: &str| {
+        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&[read("cmdline"), read("cgroup")].concat()).replace('\0', " ");
+        names.iter().any(|name| text.contains(name)).then(|| format!("{pid}: {text}"))
+    };
+    let look = || -> Vec<String> {
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().into_string().ok());
+        pids.filter(|pid| pid.parse::<u32>().is_ok()).filter_map(|pid| ours(&pid)).collect()
+    };
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut found = look();
+    while !found.is_empty() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(100));
+        found = look();
+    }
+    found
+}
+
+/// Mounts of this mount namespace.
+fn mounts() -> usize {
+    std::fs::read_to_string("/proc/self/mountinfo").map_or(0, |text| text.lines().count())
 }
