@@ -80,6 +80,8 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Runc, "limits that are given twice", "it sets the last, where the specification wants an error"),
     (Runc, "negative numbers of devices on version 2", "it takes them for wildcards; on version 1 it refuses them"),
+    (Runc, "100,000 variables", "it looks through all of them for each: more than half a minute"),
+    (Runc, "300,000 variables", "it looks through all of them for each: more than half a minute"),
     (Runc, "root is not mapped", "it wants the uid and gid 0 mapped"),
     (Runc, "intelRdt without schemas", "it ignores it on a machine without resctrl; the specification wants an error"),
     (Crun, "it_is_refused_where_the_machine_has_none", "1.8.1 ignores the element there"),

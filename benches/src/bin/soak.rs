@@ -109,21 +109,20 @@ fn rounds(options: &Options, corten: &Path, directory: &Path) -> Result<usize> {
 /// One round of one runtime; gives the number of faults.
 fn round(program: &Program, runs: usize, waiting: &Path, seed: u64) -> usize {
     let prefix = format!("corten-soak-{}-{seed}", std::process::id());
-    let before = mounts();
     let sequential = many(program, runs, 1);
     report(program.name, "one by one", &sequential);
     let parallel = many(program, runs.div_ceil(10), AT_ONCE);
     report(program.name, "32 at once", &parallel);
     let commands = runs.div_ceil(THREADS);
-    let mix =
-        Mix { program, bundle: waiting, prefix: &prefix, containers: CONTAINERS, threads: THREADS, commands };
+    let mix = Mix { program, bundle: waiting, prefix: &prefix, containers: CONTAINERS, threads: THREADS, commands };
     let mixed = mix.run(seed);
     report(program.name, "mix", &mixed);
-    let mut left = left_behind(program, &prefix);
-    if mounts() > before {
-        left.push(format!("{} mounts", mounts() - before));
+    let left = left_behind(program, &prefix, waiting);
+    left.iter().take(5).for_each(|line| println!("{:<8}left behind: {line}", program.name));
+    if !left.is_empty() {
+        println!("{:<8}left behind: {} in all", program.name, left.len());
+        take_away(&prefix);
     }
-    left.iter().for_each(|line| println!("{:<8}left behind: {line}", program.name));
     sequential.faults.len() + parallel.faults.len() + mixed.faults.len() + left.len()
 }
 
@@ -165,8 +164,24 @@ fn report(name: &str, what: &str, outcome: &Outcome) {
     outcome.faults.iter().take(5).for_each(|fault| println!("        {fault}"));
 }
 
-/// Containers that the runtime still knows, and cgroups and processes with our names.
-fn left_behind(program: &Program, prefix: &str) -> Vec<String> {
+/// Ends the processes of the mix that a runtime has left behind, and removes their cgroups: the machine is not to keep them.
+fn take_away(prefix: &str) {
+    for line in processes_of(&[prefix]) {
+        let pid = line.split(':').next().and_then(|pid| pid.parse().ok()).map(nix::unistd::Pid::from_raw);
+        let _ = pid.map(|pid| nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL));
+    }
+    for _ in 0..50 {
+        let mut find = Command::new("find");
+        find.args(["/sys/fs/cgroup", "-depth", "-type", "d", "-path", &format!("*/{prefix}*"), "-delete"]);
+        if checked(find).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Containers that the runtime still knows; cgroups and processes with our names; mounts and files below our directories.
+fn left_behind(program: &Program, prefix: &str, bundle: &Path) -> Vec<String> {
     let known = checked(program.verb("list", &["--quiet".as_ref()])).unwrap_or_default();
     let mut left: Vec<String> = known.lines().map(|id| format!("container {id}")).collect();
     let ours = format!("corten-bench-{}-", std::process::id());
@@ -178,6 +193,9 @@ fn left_behind(program: &Program, prefix: &str) -> Vec<String> {
     let found = find.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     left.extend(found.lines().map(|path| format!("cgroup {path}")));
     left.extend(processes_of(&[prefix, &ours]).into_iter().map(|line| format!("process {line}")));
+    let below = bundle.parent().unwrap_or(bundle).to_string_lossy().into_owned();
+    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    left.extend(mounts.lines().filter(|line| line.contains(&below)).map(|line| format!("mount {line}")));
     let state = std::fs::read_dir(program.state_directory()).into_iter().flatten().flatten();
     left.extend(state.map(|entry| format!("file {}", entry.path().display())));
     left
@@ -188,7 +206,10 @@ fn processes_of(names: &[&str]) -> Vec<String> {
     let ours = |pid: &str| {
         let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let text = String::from_utf8_lossy(&[read("cmdline"), read("cgroup")].concat()).replace('\0', " ");
-        names.iter().any(|name| text.contains(name)).then(|| format!("{pid}: {text}"))
+        names
+            .iter()
+            .any(|name| text.contains(name))
+            .then(|| format!("{pid}: {}", text.lines().next().unwrap_or_default()))
     };
     let look = || -> Vec<String> {
         let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -202,9 +223,4 @@ fn processes_of(names: &[&str]) -> Vec<String> {
         found = look();
     }
     found
-}
-
-/// Mounts of this mount namespace.
-fn mounts() -> usize {
-    std::fs::read_to_string("/proc/self/mountinfo").map_or(0, |text| text.lines().count())
 }
