@@ -143,3 +143,7 @@ reproducible:
 soak MINUTES="0" *ARGS:
     cargo build --release --package corten --package corten-benches
     target/release/soak --minutes {{MINUTES}} {{ARGS}}
+
+# the library's calls from 16 threads and from tokio, CALLS each, in the random order of SEED (root)
+library-mix CALLS="1000" SEED="1":
+    MIX={{CALLS}} SEED={{SEED}} cargo test --release --package libcorten --test mix -- --nocapture

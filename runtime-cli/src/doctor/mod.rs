@@ -77,6 +77,13 @@ fn kernel() -> Vec<Finding> {
         let subject = format!("{}(2)", call.name);
         findings.push(match call.present {
             true => Finding::good("kernel", subject, call.purpose),
+            // The one that has a fallback.
+            false if call.name == "mount_setattr" => Finding::limited(
+                "kernel",
+                subject,
+                "not there; attributes of whole mount trees (rro) and id-mapped mounts fail",
+                &format!("Linux {} or newer", call.since),
+            ),
             false => Finding::missing(
                 "kernel",
                 subject,

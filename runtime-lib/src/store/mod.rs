@@ -321,6 +321,11 @@ impl Entry {
         self.read(INIT)
     }
 
+    /// Whether its create came past the making of its cgroups, after which the record says which of them were there.
+    pub(crate) fn is_past_cgroups(&self) -> Result<bool> {
+        Ok(self.has(INIT)? || self.has(START)? || self.has("init.json.tmp")?)
+    }
+
     /// Makes what the init waits on: the FIFO, open for both ends so that reading blocks, and the report file.
     pub(crate) fn make_start(&self) -> Result<(OwnedFd, OwnedFd)> {
         let path = self.path.join(START);
