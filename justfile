@@ -26,6 +26,10 @@ integration RUNTIME="corten" *ARGS:
 vm *ARGS:
     integration/vm/run {{ARGS}}
 
+# engines of Debian 13 with the systemd cgroup driver, in the virtual machine: all, or cri, docker, podman and scenarios (root)
+vm-engines *ARGS:
+    integration/vm/engines {{ARGS}}
+
 # takes the defences of docs/SECURITY.md out, one by one, and demands that their tests fail (root)
 weakened *NAMES:
     integration/weakened/run {{NAMES}}
@@ -139,3 +143,7 @@ reproducible:
 soak MINUTES="0" *ARGS:
     cargo build --release --package corten --package corten-benches
     target/release/soak --minutes {{MINUTES}} {{ARGS}}
+
+# the library's calls from 16 threads and from tokio, CALLS each, in the random order of SEED (root)
+library-mix CALLS="1000" SEED="1":
+    MIX={{CALLS}} SEED={{SEED}} cargo test --release --package libcorten --test mix -- --nocapture

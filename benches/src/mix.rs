@@ -91,7 +91,9 @@ const EXPLAINED: [&str; 18] = [
 
 /// Whether other commands on the same container explain this failure.
 pub fn explained(message: &str) -> bool {
-    EXPLAINED.iter().any(|part| message.contains(part))
+    // The program that exec ran was killed with the container, which only its exit code tells.
+    let killed = message.contains(" exec ") && message.ends_with("exit status: 137");
+    killed || EXPLAINED.iter().any(|part| message.contains(part))
 }
 
 /// What a mix has come to.
@@ -208,6 +210,8 @@ mod tests {
     #[test]
     fn a_deadline_that_passed_is_never_explained() {
         assert!(explained("corten exec x true: exit status: 255: container not running"));
+        assert!(explained("corten --root /r exec x /bin/true: exit status: 137"));
+        assert!(!explained("corten --root /r run x: exit status: 137"));
         assert!(!explained("a command did not end within 20 s"));
         assert!(!explained("corten exec x true: exit status: 255: speak to the init: Broken pipe"));
     }

@@ -38,6 +38,11 @@ impl Program {
         self.state.is_some()
     }
 
+    /// Where the runtime keeps its containers; no path for the floor.
+    pub fn state_directory(&self) -> &Path {
+        self.state.as_deref().unwrap_or(Path::new(""))
+    }
+
     /// Runs the measured bundle in the container `id`, to its end.
     pub fn run(&self, id: &str) -> Command {
         self.run_bundle(&self.measured, id)

@@ -11,7 +11,7 @@ controllers || { echo 'ctr sets cpu shares, and the cgroups have no controllers 
 
 address=/run/containerd/containerd.sock
 # The namespace is also the cgroup that containers are made in.
-ctr() { timeout --foreground 90 /usr/bin/ctr -a $address -n "$group" "$@"; }
+ctr() { timeout --foreground "$PATIENCE" /usr/bin/ctr -a $address -n "$group" "$@"; }
 run() { ctr run --rm --runc-binary "$runtime" --snapshotter native "$@"; }
 start() { ctr run -d --runc-binary "$runtime" --snapshotter native "$@"; }
 image=docker.io/library/busybox:test
@@ -103,11 +103,11 @@ scenario_exec() {
 	says 1000 ctr task exec --exec-id four --user 1000 box id -u
 	fails '*no-such-program*' ctr task exec --exec-id five box no-such-program
 	# ctr may still say that it cannot resize the terminal of what has ended.
-	like '/dev/pts/0*' "$(terminal "timeout --foreground 90 /usr/bin/ctr -a $address -n $group task exec -t --exec-id six box tty")"
+	like '/dev/pts/0*' "$(terminal "timeout --foreground $PATIENCE /usr/bin/ctr -a $address -n $group task exec -t --exec-id six box tty")"
 	ctr task exec -d --exec-id seven box sleep 1001
-	becomes 2 sh -c "timeout 30 /usr/bin/ctr -a $address -n $group task ps box | grep -c '^[0-9]'"
+	becomes 2 sh -c "timeout $PATIENCE /usr/bin/ctr -a $address -n $group task ps box | grep -c '^[0-9]'"
 	ctr task kill -s KILL --exec-id seven box
-	becomes 1 sh -c "timeout 30 /usr/bin/ctr -a $address -n $group task ps box | grep -c '^[0-9]'"
+	becomes 1 sh -c "timeout $PATIENCE /usr/bin/ctr -a $address -n $group task ps box | grep -c '^[0-9]'"
 }
 
 scenario_execs_at_once() {
@@ -121,7 +121,7 @@ scenario_execs_at_once() {
 }
 
 scenario_terminal() {
-	local ctr="timeout --foreground 90 /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native -t $image box"
+	local ctr="timeout --foreground $PATIENCE /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native -t $image box"
 	like '/dev/pts/0*' "$(terminal "$ctr tty")"
 	like '*code=4*' "$(terminal "$ctr sh -c 'exit 4'; echo code=\$?")"
 	like '*sized*' "$(terminal "stty rows 33 cols 77; $ctr sh -c 'until [ \"\$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; echo sized'")"
@@ -177,9 +177,9 @@ scenario_own_specification() {
 }
 
 scenario_events() {
-	timeout 90 /usr/bin/ctr -a $address -n "$group" events >"$work/events" 2>&1 &
+	timeout "$PATIENCE" /usr/bin/ctr -a $address -n "$group" events >"$work/events" 2>&1 &
 	local events=$!
-	eventually sh -c "timeout 30 /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native $image first true && grep -q '/tasks/exit.*first' $work/events"
+	eventually sh -c "timeout $PATIENCE /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native $image first true && grep -q '/tasks/exit.*first' $work/events"
 	exits 3 run $image box sh -c 'exit 3'
 	for event in create start exit delete; do
 		eventually grep -q "/tasks/$event .*\"box\"" "$work/events"
@@ -190,9 +190,9 @@ scenario_events() {
 
 scenario_oom() {
 	needs_controllers
-	timeout 90 /usr/bin/ctr -a $address -n "$group" events >"$work/oom" 2>&1 &
+	timeout "$PATIENCE" /usr/bin/ctr -a $address -n "$group" events >"$work/oom" 2>&1 &
 	local events=$!
-	eventually sh -c "timeout 30 /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native $image first true && grep -q '/tasks/exit' $work/oom"
+	eventually sh -c "timeout $PATIENCE /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native $image first true && grep -q '/tasks/exit' $work/oom"
 	start --memory-limit 33554432 $image box sh -c 'tail /dev/zero; sleep 1000'
 	eventually grep -q '/tasks/oom .*"box"' "$work/oom"
 	kill $events

@@ -7,6 +7,7 @@
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
 QUICK=(readme version_and_status pod container exec_sync exec_streams stats stop security_users security_capabilities failed_start daemon_restart)
+QUICK_SYSTEMD=(systemd_scopes pod container exec_sync stats stop failed_start daemon_restart)
 isolate cri "$@"
 controllers || { echo 'the CRI sets cpu shares, and the cgroups have no controllers here'; exit 2; }
 
@@ -43,7 +44,7 @@ daemon() {
 		runtime_type = "io.containerd.runc.v2"
 		[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.chosen.options]
 		BinaryName = "$runtime"
-		SystemdCgroup = false
+		SystemdCgroup = $([ "$driver" = systemd ] && echo true || echo false)
 	E
 	readme_lines 'io.containerd.grpc.v1.cri' >>"$work/config.toml"
 	daemon_start containerd /usr/bin/containerd -c "$work/config.toml"
@@ -59,7 +60,7 @@ cri() {
 	protoc --proto_path="$work" --encode="runtime.v1.$1Request" cri.proto <<<"${2-}" >"$d/message"
 	# A frame: not compressed, its length, the message.
 	{ printf %b "\\0$(printf %08x "$(stat -c %s "$d/message")" | sed 's/../\\x&/g')"; cat "$d/message"; } >"$d/frame"
-	curl -sS --http2-prior-knowledge --unix-socket $address --max-time 90 -H 'content-type: application/grpc' -H 'te: trailers' \
+	curl -sS --http2-prior-knowledge --unix-socket $address --max-time "$PATIENCE" -H 'content-type: application/grpc' -H 'te: trailers' \
 		--data-binary "@$d/frame" -D "$d/headers" -o "$d/answer" "http://localhost/runtime.v1.RuntimeService/$1"
 	code=$(tr -d '\r' <"$d/headers" | sed -n 's/^grpc-status: //p')
 	if [ "$code" != 0 ]; then
@@ -93,7 +94,7 @@ quoted() {
 pod() {
 	local text id answer
 	text="metadata { name: \"$1\" uid: \"uid-$1\" namespace: \"default\" } log_directory: \"$work/pods/$1\" ${sandbox_config-}
-		linux { cgroup_parent: \"/$group\" security_context { ${sandbox-} } ${sandbox_linux-} }"
+		linux { cgroup_parent: \"$parent\" security_context { ${sandbox-} } ${sandbox_linux-} }"
 	answer=$(cri RunPodSandbox "config { $text } runtime_handler: \"${handler-chosen}\"") || return
 	id=$(value pod_sandbox_id <<<"$answer")
 	mkdir -p "$work/pods/$1"
@@ -153,7 +154,8 @@ in_box() {
 raw() { printf %b "$(sed -n "s/^$1: \"\\(.*\\)\"\$/\\1/p" | sed "s/\\\\\"/\\\\042/g; s/\\\\'/\\\\047/g")"; }
 
 # In the cgroup of a container as the host sees it.
-group_file() { cat "/sys/fs/cgroup/$2/$group/$1/$3" 2>/dev/null || cut -d' ' -f1 "/sys/fs/cgroup/$group/$1/$4"; }
+group_file() { cat "/sys/fs/cgroup/$2/$group/$1/$3" 2>/dev/null || cut -d' ' -f1 "/sys/fs/cgroup/$group/$(directory_of "$1")/$4"; }
+directory_of() { if [ "$driver" = systemd ]; then echo "cri-containerd-$1.scope"; else echo "$1"; fi; }
 
 before() { :; }
 
@@ -259,7 +261,7 @@ scenario_exec_sync() {
 	fails '*permission denied*' in_box "$id" /etc/not-a-program
 	fails '*timeout 1s exceeded*' env_timeout 1 in_box "$id" sleep 1000
 	# What was too slow is gone.
-	becomes 1 sh -c "cat /sys/fs/cgroup/systemd/$group/$id/cgroup.procs 2>/dev/null | grep -c . || grep -c . /sys/fs/cgroup/$group/$id/cgroup.procs"
+	becomes 1 sh -c "cat /sys/fs/cgroup/systemd/$group/$id/cgroup.procs 2>/dev/null | grep -c . || grep -c . /sys/fs/cgroup/$group/$(directory_of "$id")/cgroup.procs"
 	is "$(in_box "$id" cat /proc/1/cgroup)" "$(in_box "$id" cat /proc/self/cgroup)"
 	cri StopContainer "container_id: \"$id\""
 	fails '*is in CONTAINER_EXITED state*' in_box "$id" true
@@ -476,7 +478,7 @@ scenario_failed_start() {
 	fails '*no-such-program*' cri StartContainer "container_id: \"$id\""
 	is 'CONTAINER_EXITED 128 StartError' "$(state "$id") $(container "$id" | value exit_code) $(container "$id" | value reason)"
 	is "$pod" "$(ls /run/containerd/runc/k8s.io)"
-	is '' "$(find /sys/fs/cgroup -type d -path "*/$group/$id")"
+	is '' "$(find /sys/fs/cgroup -type d -path "*/$group/$(directory_of "$id")")"
 	cri RemoveContainer "container_id: \"$id\""
 	# It is as good as before.
 	says hello in_pod "$pod" echo hello
@@ -523,8 +525,40 @@ scenario_daemon_restart() {
 	is 4 "$(container "$id" | value exit_code)"
 }
 
+# Each container of a pod is a scope, whose properties the runtime sets.
+scenario_systemd_scopes() {
+	local pod id unit sandbox
+	pod=$(pod scopes)
+	sandbox=cri-containerd-$pod.scope
+	id=$(resources='memory_limit_in_bytes: 67108864 cpu_period: 100000 cpu_quota: 50000' started "$pod" box sleep 1000)
+	unit=cri-containerd-$id.scope
+	unit_is "$sandbox" ActiveState=active Slice="$group"
+	unit_is "$unit" ActiveState=active Slice="$group" MemoryMax=67108864 CPUQuotaPerSecUSec=500ms Delegate=yes
+	is 67108864 "$(group_file "$id" - - memory.max)"
+	is 50000 "$(group_file "$id" - - cpu.max)"
+	exits 9 in_box "$id" sh -c 'exit 9'
+	cri UpdateContainerResources "container_id: \"$id\" linux { memory_limit_in_bytes: 134217728 }"
+	unit_is "$unit" MemoryMax=134217728
+	# systemd writes what it knows once more.
+	systemctl daemon-reload
+	is 134217728 "$(group_file "$id" - - memory.max)"
+	says hello in_box "$id" echo hello
+	cri StopContainer "container_id: \"$id\""
+	cri RemoveContainer "container_id: \"$id\""
+	eventually no_units_left "$unit"
+	unit_is "$sandbox" ActiveState=active
+	# Who is killed from outside takes its scope with it.
+	id=$(started "$pod" other sleep 1000)
+	kill -KILL "$(pid_of "$id")"
+	becomes CONTAINER_EXITED state "$id"
+	eventually no_units_left "cri-containerd-$id.scope"
+	cri StopPodSandbox "pod_sandbox_id: \"$pod\""
+	cri RemovePodSandbox "pod_sandbox_id: \"$pod\""
+	eventually no_units_left 'cri-containerd-*'
+}
+
 image_archive "$work/busybox.tar"
 image_archive "$work/pause.tar" pause:test '["sleep", "1000000000"]'
 daemon
-for archive in busybox pause; do timeout 90 /usr/bin/ctr -a $address -n k8s.io image import "$work/$archive.tar" >/dev/null; done
+for archive in busybox pause; do timeout "$PATIENCE" /usr/bin/ctr -a $address -n k8s.io image import "$work/$archive.tar" >/dev/null; done
 scenarios "$@"

@@ -6,27 +6,28 @@
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
 QUICK=(readme run_and_exit_codes exec limits_inside update pause kill_and_stop default_seccomp terminal pid_of_container network_bridge live_restore build)
+QUICK_SYSTEMD=(systemd_scope run_and_exit_codes exec limits_inside update pause kill_and_stop stats live_restore twenty_at_once)
 isolate docker "$@"
 
-docker() { timeout --foreground 90 /usr/bin/docker -H unix:///run/docker.sock "$@"; }
+docker() { timeout --foreground "$PATIENCE" /usr/bin/docker -H unix:///run/docker.sock "$@"; }
 run() { docker run --rm --network none "$@"; }
 field() { docker inspect --format "$1" "$2"; }
 image=busybox:test
 
 # daemon MODE: running with these settings; restarted only if it has others.
 daemon() {
-	local more='' root=$work/docker driver=overlay2
+	local more='' root=$work/docker storage=overlay2
 	[ "$(cat "$work/mode" 2>/dev/null)" != "$1" ] || ! docker version >/dev/null 2>&1 || return 0
 	daemon_stop dockerd
 	case $1 in
 	live) more='"live-restore": true,' ;;
 	userns) more='"userns-remap": "nobody:nogroup",' ;;
 	esac
-	[ "$(stat -f -c %T "$work")" != overlayfs ] || driver=vfs
+	[ "$(stat -f -c %T "$work")" != overlayfs ] || storage=vfs
 	cat >"$work/daemon.json" <<-E
 		{$more "data-root": "$root", "exec-root": "/run/docker", "pidfile": "/run/docker.pid", "hosts": ["unix:///run/docker.sock"],
-		 "storage-driver": "$driver", "runtimes": {"chosen": {"path": "$runtime"}}, "default-runtime": "chosen",
-		 "exec-opts": ["native.cgroupdriver=cgroupfs"], "cgroup-parent": "/$group", "shutdown-timeout": 3}
+		 "storage-driver": "$storage", "runtimes": {"chosen": {"path": "$runtime"}}, "default-runtime": "chosen",
+		 "exec-opts": ["native.cgroupdriver=$driver"], "cgroup-parent": "$parent", "shutdown-timeout": 3}
 	E
 	if [ "$1" = readme ]; then
 		readme_lines '"runtimes"' >"$work/readme.json"
@@ -101,7 +102,7 @@ scenario_users() {
 
 scenario_detached_and_logs() {
 	docker run -d --name box --network none $image sh -c 'echo out; echo err >&2; sleep 1000' >/dev/null
-	becomes 'out' sh -c "timeout 30 /usr/bin/docker -H unix:///run/docker.sock logs box 2>/dev/null"
+	becomes 'out' sh -c "timeout $PATIENCE /usr/bin/docker -H unix:///run/docker.sock logs box 2>/dev/null"
 	says true field '{{.State.Running}}' box
 	like '*sleep 1000*' "$(docker top box)"
 	is err "$(docker logs box 2>&1 >/dev/null)"
@@ -154,7 +155,7 @@ scenario_attach_and_signals() {
 	(sleep 2; docker exec says touch /tmp/go) &
 	is $'heard\n4' "$(code=0; docker attach says || code=$?; echo "$code")"
 	# A client in the foreground hands signals on.
-	timeout --foreground 90 /usr/bin/docker -H unix:///run/docker.sock run --name told --network none $image \
+	timeout --foreground "$PATIENCE" /usr/bin/docker -H unix:///run/docker.sock run --name told --network none $image \
 		sh -c 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done' >"$work/told" &
 	local client=$! code=0
 	eventually grep -q ready "$work/told"
@@ -333,7 +334,7 @@ scenario_volumes() {
 }
 
 scenario_terminal() {
-	local docker='timeout --foreground 90 /usr/bin/docker -H unix:///run/docker.sock run --rm --network none'
+	local docker='timeout --foreground "$PATIENCE" /usr/bin/docker -H unix:///run/docker.sock run --rm --network none'
 	is /dev/pts/0 "$(terminal "$docker -it $image tty")"
 	like '*code=4*' "$(terminal "$docker -it $image sh -c 'exit 4'; echo code=\$?")"
 	like '*sized*' "$(terminal "stty rows 33 cols 77; $docker -it $image sh -c 'until [ \"\$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; echo sized'")"
@@ -457,7 +458,7 @@ scenario_swarm() {
 	docker service create -d --name many --replicas 2 --no-resolve-image --network host $image sleep 1000 >/dev/null
 	becomes 2/2 docker service ls --format '{{.Replicas}}'
 	docker rm -f "$(docker ps -q | head -n 1)" >/dev/null
-	becomes 2 sh -c "timeout 30 /usr/bin/docker -H unix:///run/docker.sock service ps many --filter desired-state=running --format '{{.CurrentState}}' | grep -c ^Running"
+	becomes 2 sh -c "timeout $PATIENCE /usr/bin/docker -H unix:///run/docker.sock service ps many --filter desired-state=running --format '{{.CurrentState}}' | grep -c ^Running"
 	docker service scale -d many=1 >/dev/null
 	becomes 1/1 docker service ls --format '{{.Replicas}}'
 	docker service rm many >/dev/null
@@ -520,6 +521,39 @@ scenario_userns_remap() {
 	says '0 0 4294967295' run --userns host $image sh -c 'echo $(cat /proc/self/uid_map)'
 	exits 0 docker run --rm $image ip link
 	after
+}
+
+# A container is a scope, whose properties the runtime sets.
+scenario_systemd_scope() {
+	local id unit
+	is systemd "$(docker info --format '{{.CgroupDriver}}')"
+	docker run -d --name box --network none --memory 64m --cpus 0.5 --pids-limit 50 $image sleep 1000 >/dev/null
+	id=$(field '{{.Id}}' box)
+	unit=docker-$id.scope
+	unit_is "$unit" ActiveState=active Slice="$group" MemoryMax=67108864 CPUQuotaPerSecUSec=500ms TasksMax=50 Delegate=yes
+	says $'67108864\n50000 100000\n50' docker exec box sh -c 'cd /sys/fs/cgroup; cat memory.max cpu.max pids.max'
+	docker update --memory 128m --memory-swap 256m --pids-limit 60 box >/dev/null
+	unit_is "$unit" MemoryMax=134217728 TasksMax=60
+	# systemd writes what it knows once more.
+	systemctl daemon-reload
+	says $'134217728\n60' docker exec box sh -c 'cd /sys/fs/cgroup; cat memory.max pids.max'
+	docker pause box >/dev/null
+	is 1 "$(cat "/sys/fs/cgroup/$group/$unit/cgroup.freeze")"
+	systemctl daemon-reload
+	is 1 "$(cat "/sys/fs/cgroup/$group/$unit/cgroup.freeze")"
+	docker unpause box >/dev/null
+	is 0 "$(cat "/sys/fs/cgroup/$group/$unit/cgroup.freeze")"
+	docker kill box >/dev/null
+	says 137 docker wait box
+	eventually no_units_left "$unit"
+	docker start box >/dev/null
+	unit_is "$unit" ActiveState=active MemoryMax=134217728
+	# Who is stopped by systemd is stopped for Docker.
+	systemctl stop "$unit"
+	becomes exited field '{{.State.Status}}' box
+	docker rm box >/dev/null
+	fails '*no such file or directory*' run $image /no/such/program
+	eventually no_units_left 'docker-*'
 }
 
 image_archive "$work/busybox.tar"

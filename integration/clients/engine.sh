@@ -4,28 +4,45 @@
 #
 # VIEW=v2 shows the engine only version 2 of the cgroups, with whatever controllers the machine has there; v1 only version 1.
 #
+# CGROUP_DRIVER=systemd is for the virtual machine of integration/vm/engines: the engine has systemd make the cgroups, and nothing is
+# isolated, since the machine is thrown away. Scenarios that begin with systemd_ run only there, and QUICK_SYSTEMD is the selection.
+#
 # A scenario is a function `scenario_NAME` of the script, run in a shell of its own with -e: it fails with its first command that fails,
 # and is over after SCENARIO_LIMIT seconds. QUICK names the selection for a gate.
 # shellcheck shell=bash
 set -euo pipefail
 export LC_ALL=C.UTF-8
 SCENARIO_LIMIT=${SCENARIO_LIMIT:-180}
+# How long an engine may take to answer, and things to become as they should, in seconds.
+export PATIENCE=${PATIENCE:-90}
 
 # Where the program is that RUNTIME names.
 runtime_path() {
 	case $1 in
-	corten) realpath -s "$(dirname "$0")/../../target/release/corten" ;;
+	corten) realpath -s "${CORTEN:-$(dirname "$0")/../../target/release/corten}" ;;
 	*/*) realpath -s "$1" ;;
 	*) PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v "$1" ;;
 	esac
 }
 
 # isolate ENGINE ARGUMENTS…: goes on in mount, network and pid namespaces of our own, with a private /run: an engine of the machine is
-# not touched, and what is left dies with pid 1. Sets runtime, name, work (a directory), group (a cgroup below the root).
+# not touched, and what is left dies with pid 1. Sets runtime, name, work (a directory), group (a cgroup below the root), parent (the
+# same as engines take it) and driver (of the cgroups).
 isolate() {
+	driver=${CGROUP_DRIVER:-cgroupfs}
+	if [ "$driver" = systemd ]; then
+		[ -d /run/systemd/system ] && [ -d /corten/guest ] || { echo 'CGROUP_DRIVER=systemd: only in integration/vm/engines' >&2; exit 2; }
+		runtime=$(runtime_path "${RUNTIME:-corten}") name=$(basename "$runtime")
+		# With dashes it would be below corten.slice.
+		group=corten$1.slice parent=$group work=$(mktemp -d "/var/tmp/corten-$1.XXXXXX")
+		chmod 711 "$work"
+		prepare
+		return
+	fi
 	if [ -n "${ENGINE_INSIDE-}" ]; then
-		runtime=$ENGINE_RUNTIME work=$ENGINE_WORK group=$ENGINE_GROUP name=$(basename "$ENGINE_RUNTIME")
+		runtime=$ENGINE_RUNTIME work=$ENGINE_WORK group=$ENGINE_GROUP parent=/$ENGINE_GROUP name=$(basename "$ENGINE_RUNTIME")
 		inside
+		prepare
 		return
 	fi
 	local engine=$1 code=0
@@ -60,20 +77,13 @@ clean() {
 }
 
 inside() {
-	export PATH=$work/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
-	unset DOCKER_HOST CONTAINERD_ADDRESS CONTAINER_HOST BUILDAH_RUNTIME
 	mount -t proc proc /proc
 	ip link set lo up
 	mount -t tmpfs -o mode=755 tmpfs /run
-	mkdir -p "$work/bin" "$work/log" "$work/program" "$work/users-home"
-	# Where engines keep things whatever their settings say. The runtime may be below.
-	cp "$runtime" "$work/program/$name"
-	runtime=$work/program/$name
-	export HOME=$work/users-home
 	mount -t tmpfs -o mode=755 tmpfs /var/lib
 	mount -t tmpfs -o mode=755 tmpfs /opt
-	# Some engines run whatever `runc` their PATH has.
-	ln -s "$runtime" "$work/bin/runc"
+	# Podman's locks, which it makes anew where /run is empty, are not to be those of a Podman of the machine.
+	mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 	case ${VIEW-} in
 	'')
 		# crun does not work with controllers in the cgroup2 of a hybrid hierarchy.
@@ -85,6 +95,22 @@ inside() {
 		exit 2
 		;;
 	esac
+}
+
+# What engines find: nothing of the caller's decides what they do.
+prepare() {
+	export PATH=$work/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
+	umask 022
+	unset "${!DOCKER_@}" "${!CONTAINER@}" "${!BUILDAH_@}" "${!XDG_@}" "${!LISTEN_@}" "${!STORAGE_@}" NOTIFY_SOCKET DBUS_SESSION_BUS_ADDRESS \
+		REGISTRY_AUTH_FILE GOMAXPROCS GODEBUG
+	mkdir -p "$work/bin" "$work/log" "$work/program" "$work/users-home"
+	mkdir -m 1777 "$work/tmp"
+	export HOME=$work/users-home TMPDIR=$work/tmp
+	# Where the runtime is may be covered, or closed to an ordinary user.
+	cp "$runtime" "$work/program/$name"
+	runtime=$work/program/$name
+	# Some engines run whatever `runc` their PATH has.
+	ln -s "$runtime" "$work/bin/runc"
 }
 
 view_v1() {
@@ -149,12 +175,12 @@ gone() {
 	! kill -0 "$1" 2>/dev/null || [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null)" = Z ]
 }
 
-# eventually COMMAND…: until it succeeds, for a minute.
+# eventually COMMAND…: until it succeeds, or patience ends.
 eventually() {
-	local end=$((SECONDS + 60))
+	local end=$((SECONDS + PATIENCE))
 	until "$@" >/dev/null 2>&1; do
 		if [ $SECONDS -ge $end ]; then
-			echo "not within a minute: $*"
+			echo "not within $PATIENCE seconds: $*"
 			"$@" || true
 			return 1
 		fi
@@ -164,11 +190,11 @@ eventually() {
 
 # becomes EXPECTED COMMAND…: until it prints that.
 becomes() {
-	local expected=$1 found='' end=$((SECONDS + 60))
+	local expected=$1 found='' end=$((SECONDS + PATIENCE))
 	shift
 	while found=$("$@" 2>&1 </dev/null) || true; [ "$found" != "$expected" ]; do
 		if [ $SECONDS -ge $end ]; then
-			printf 'not within a minute: %s\n  expected: %q\n  found:    %q\n' "$*" "$expected" "$found"
+			printf 'not within %d seconds: %s\n  expected: %q\n  found:    %q\n' "$PATIENCE" "$*" "$expected" "$found"
 			return 1
 		fi
 		sleep 0.1
@@ -196,14 +222,32 @@ like() {
 	[[ $2 == $1 ]] || { printf 'expected: %q\nfound:    %q\n' "$1" "$2"; return 1; }
 }
 
-# says EXPECTED COMMAND…: what it prints, standard error included, and its exit code if that is not 0. With MAY_LOSE, nothing at all is
-# asked for once more.
+# heard COMMAND…: what it prints, standard error included; its exit code. $input, if set, is its standard input. With MAY_LOSE, where
+# nothing at all is heard the command runs again.
+heard() {
+	local output code tries=4
+	[ -n "${MAY_LOSE-}" ] || tries=1
+	while :; do
+		code=0 tries=$((tries - 1))
+		if [ -n "${input-}" ]; then
+			output=$(printf '%s\n' "$input" | "$@" 2>&1) || code=$?
+		else
+			output=$("$@" 2>&1 </dev/null) || code=$?
+		fi
+		[ -z "$output" ] && [ $tries != 0 ] || break
+		printf '%s\n' "$*" >>"$work/lost"
+	done
+	printf '%s' "$output"
+	return $code
+}
+
+# says EXPECTED COMMAND…: what it prints, standard error included, and its exit code if that is not 0.
 says() {
 	local expected=$1 output code=0
 	shift
-	output=$("$@" 2>&1 </dev/null) || code=$?
-	if [ -n "${MAY_LOSE-}" ] && [ -z "$output" ] && [ $code = 0 ] && [ -n "$expected" ]; then
-		printf '%s\n' "$*" >>"$work/lost"
+	if [ -n "$expected" ]; then
+		output=$(heard "$@") || code=$?
+	else
 		output=$("$@" 2>&1 </dev/null) || code=$?
 	fi
 	[ $code = 0 ] || output="$output [exit code $code]"
@@ -222,11 +266,11 @@ exits() {
 fails() {
 	local pattern=$1 output
 	shift
-	if output=$("$@" 2>&1 </dev/null); then
+	if output=$(heard "$@"); then
 		printf '%s\nshould fail, says:\n%s\n' "$*" "$output"
 		return 1
 	fi
-	like "$pattern" "$output"
+	like "$pattern" "$output" || { printf '%s\n' "$*"; return 1; }
 }
 
 # readme_lines PATTERN: the lines that README.md has a user copy, those of the block with that in it, with this runtime's path.
@@ -242,8 +286,9 @@ readme_lines() {
 # terminal COMMAND: it runs on a terminal whose input does not end (script(1) would hang up); $work/keys is that input.
 terminal() {
 	[ -p "$work/keys" ] || mkfifo "$work/keys"
-	script -qec "$1" /dev/null 2>&1 <>"$work/keys" | tr -d '\r'
+	heard on_terminal "$1"
 }
+on_terminal() { script -qec "$1" /dev/null 2>&1 <>"$work/keys" | tr -d '\r'; }
 
 # limit V1 V2: a shell command for inside a container which prints a file of the cgroup, whichever version.
 limit() {
@@ -267,9 +312,10 @@ may_do() {
 
 # scenarios ARGUMENTS…: runs those named, or all, and ends the script. `before` and `after` are of the script: around each scenario.
 scenarios() {
-	local chosen=("$@") scenario ok=0 failed=0 skipped=0 code log=$work/log/scenario begin
+	local chosen=("$@") scenario ok=0 skipped=0 code log=$work/log/scenario begin
+	[ "$driver" != systemd ] || QUICK=("${QUICK_SYSTEMD[@]}")
 	[ "${1-}" != quick ] || chosen=("${QUICK[@]}")
-	[ ${#chosen[@]} != 0 ] || mapfile -t chosen < <(shopt -s extdebug; for f in $(compgen -A function scenario_); do declare -F "$f"; done | sort -n -k2 | sed 's/^scenario_\([^ ]*\).*/\1/')
+	[ ${#chosen[@]} != 0 ] || mapfile -t chosen < <(shopt -s extdebug; for f in $(compgen -A function scenario_); do declare -F "$f"; done | sort -n -k2 | sed 's/^scenario_\([^ ]*\).*/\1/' | of_this_driver)
 	for scenario in "${chosen[@]}"; do
 		declare -F "scenario_$scenario" >/dev/null || { echo "no such scenario: $scenario" >&2; exit 2; }
 	done
@@ -282,14 +328,11 @@ scenarios() {
 		case $code in
 		0) ok=$((ok + 1)); printf 'ok %s (%ds)\n' "$scenario" $((SECONDS - begin)) ;;
 		77) skipped=$((skipped + 1)); printf 'skipped %s: %s\n' "$scenario" "$(tail -n 1 "$log")" ;;
-		*)
-			failed=$((failed + 1))
-			printf 'FAILED %s (%ds)\n' "$scenario" $((SECONDS - begin))
-			sed 's/^/    /' "$log" | tail -n 25
-			;;
+		*) failed "$scenario" ;;
 		esac
 		after >"$log" 2>&1 </dev/null || { printf 'after %s:\n' "$scenario"; sed 's/^/    /' "$log"; }
 	done
+	begin=$SECONDS
 	set +e
 	(set -e; nothing_left) >"$log" 2>&1
 	code=$?
@@ -298,13 +341,34 @@ scenarios() {
 		ok=$((ok + 1))
 		echo 'ok nothing_left'
 	else
-		failed=$((failed + 1))
-		echo 'FAILED nothing_left'
-		sed 's/^/    /' "$log" | tail -n 25
+		failed nothing_left
 	fi
 	[ ! -s "$work/lost" ] || printf 'output lost by the engine, and asked for again: %d\n' "$(wc -l <"$work/lost")"
-	printf '%s with %s: %d ok, %d failed, %d skipped, %ds\n' "$(basename "$0" .sh)" "$name" $ok $failed $skipped $SECONDS
-	exit $((failed != 0))
+	# Once more: of a long log often only the end is kept.
+	[ ! -s "$work/failures" ] || { echo; cat "$work/failures"; echo; }
+	printf '%s with %s: %d ok, %d failed, %d skipped, %ds%s\n' "$(basename "$0" .sh)" "$name" $ok ${#failures[@]} $skipped $SECONDS \
+		"${failures[*]:+; failed: ${failures[*]}}"
+	exit $((${#failures[@]} != 0))
+}
+
+of_this_driver() { if [ "$driver" = systemd ]; then cat; else grep -v ^systemd_; fi; }
+
+# failed NAME: of `scenarios`, whose variables it uses: what the scenario printed, and the last lines of the daemons, now and at the end.
+failures=()
+failed() {
+	local daemon line
+	failures+=("$1")
+	line="FAILED $1 ($((SECONDS - begin))s)"
+	{
+		echo "$line"
+		sed 's/^/    /' "$log" | tail -n 25
+		for daemon in "$work"/*.pid; do
+			[ -e "$daemon" ] || continue
+			daemon=$(basename "$daemon" .pid)
+			echo "    --- the end of the log of $daemon"
+			tail -n 5 "$work/log/$daemon" | cut -c1-400 | sed 's/^/    /'
+		done
+	} | tee -a "$work/failures"
 }
 
 # The shell is not in a condition, where -e would not count.
@@ -329,6 +393,18 @@ run_bounded() {
 	wait $watch 2>/dev/null || true
 	return $code
 }
+
+# unit_is UNIT PROPERTY=VALUE…: as systemd shows it; of the manager that $manager (--user) names.
+unit_is() {
+	local unit=$1 pair
+	shift
+	for pair; do
+		is "$pair" "${pair%%=*}=$(${as-} systemctl ${manager-} show -P "${pair%%=*}" "$unit")" || { echo "of $unit"; return 1; }
+	done
+}
+
+# no_units_left PATTERN: none that systemd has loaded; of the same manager.
+no_units_left() { is '' "$(${as-} systemctl ${manager-} list-units --all --plain --no-legend "$1")"; }
 
 no_cgroups_left() {
 	local left

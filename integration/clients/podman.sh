@@ -7,6 +7,7 @@
 . "$(dirname "$0")/engine.sh"
 # shellcheck disable=SC2034
 QUICK=(readme run_and_exit_codes terminal exec limits_inside pause detached pod user_namespaces buildah_run rootless_run rootless_exec)
+QUICK_SYSTEMD=(systemd_scope systemd_rootless run_and_exit_codes exec limits_inside update pause stats detached pod storage failed_start twenty_at_once)
 isolate podman "$@"
 
 # Podman connects to conmon and starts the container in one go: on a busy machine what the container says before conmon has accepted the
@@ -14,9 +15,9 @@ isolate podman "$@"
 MAY_LOSE=1
 export CONTAINERS_CONF=/etc/containers/containers.conf
 # The commands that make cgroups say which; the scenarios, that they want no network.
-podman() { timeout --foreground 90 /usr/bin/podman "$@"; }
-run() { podman run --rm --network none --cgroup-parent "/$group" "$@"; }
-start() { podman run -d --network none --cgroup-parent "/$group" "$@" >/dev/null; }
+podman() { timeout --foreground "$PATIENCE" /usr/bin/podman "$@"; }
+run() { podman run --rm --network none --cgroup-parent "$parent" "$@"; }
+start() { podman run -d --network none --cgroup-parent "$parent" "$@" >/dev/null; }
 field() { podman inspect --format "$1" "$2"; }
 image=busybox:test
 
@@ -30,7 +31,7 @@ settings() {
 		$(controllers || echo pids_limit = 0)
 		[engine]
 		runtime = "$name"
-		cgroup_manager = "cgroupfs"
+		cgroup_manager = "$driver"
 		events_logger = "file"
 		infra_image = "localhost/pause:test"
 		# Podman reads the reason of a failure, and so tells 126 and 127, only from runtimes of this list.
@@ -72,7 +73,7 @@ scenario_run_and_exit_codes() {
 	exits 127 run $image /no/such/program
 	exits 127 run $image no-such-program
 	exits 126 run $image /etc/not-a-program
-	is abc "$(echo abc | run -i $image cat)"
+	input=abc says abc run -i $image cat
 }
 
 scenario_readme() {
@@ -88,7 +89,7 @@ scenario_readme() {
 	says hello run $image echo hello
 	exits 127 run $image no-such-program
 	exits 126 run $image /etc/not-a-program
-	says hello podman --runtime "$runtime" run --rm --network none --cgroup-parent "/$group" $image echo hello
+	says hello podman --runtime "$runtime" run --rm --network none --cgroup-parent "$parent" $image echo hello
 }
 
 scenario_environment() {
@@ -124,7 +125,7 @@ scenario_storage() {
 }
 
 scenario_terminal() {
-	local podman="timeout --foreground 90 /usr/bin/podman run --rm --network none --cgroup-parent /$group"
+	local podman="timeout --foreground $PATIENCE /usr/bin/podman run --rm --network none --cgroup-parent $parent"
 	is /dev/pts/0 "$(terminal "$podman -it $image tty")"
 	like '*code=4*' "$(terminal "$podman -it $image sh -c 'exit 4'; echo code=\$?")"
 	like '*sized*' "$(terminal "stty rows 33 cols 77; $podman -it $image sh -c 'until [ \"\$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; echo sized'")"
@@ -138,8 +139,8 @@ scenario_exec() {
 	says '/mnt x' podman exec -w /mnt -e y=x box sh -c 'echo $PWD $y'
 	exits 127 podman exec box /no/such/program
 	exits 126 podman exec box /etc/not-a-program
-	is abc "$(echo abc | podman exec -i box cat)"
-	is /dev/pts/0 "$(terminal 'timeout --foreground 90 /usr/bin/podman exec -it box tty')"
+	input=abc says abc podman exec -i box cat
+	is /dev/pts/0 "$(terminal 'timeout --foreground "$PATIENCE" /usr/bin/podman exec -it box tty')"
 	podman exec -d box touch /tmp/detached
 	eventually podman exec box test -f /tmp/detached
 	exits 0 podman exec --privileged box mount -t tmpfs tmpfs /mnt
@@ -175,7 +176,7 @@ scenario_detached() {
 	like '*sleep*' "$(podman top box args)"
 	podman stop -t 60 box >/dev/null
 	eventually sh -c '! /usr/bin/podman container exists box'
-	podman create --name made --network none --cgroup-parent "/$group" $image sh -c 'exit 5' >/dev/null
+	podman create --name made --network none --cgroup-parent "$parent" $image sh -c 'exit 5' >/dev/null
 	podman start made >/dev/null
 	says 5 podman wait made
 	exits 5 podman start -a made
@@ -199,10 +200,10 @@ scenario_namespaces() {
 	says yes run --pid host $image sh -c "[ \$\$ -gt 1 ] && echo yes"
 	start --name box $image sleep 1000
 	says sleep run --pid container:box $image cat /proc/1/comm
-	is "$(podman exec box readlink /proc/self/ns/net)" "$(podman run --rm --cgroup-parent "/$group" --network container:box $image readlink /proc/self/ns/net)"
-	is "$(readlink /proc/self/ns/cgroup)" "$(run --cgroupns host $image readlink /proc/self/ns/cgroup)"
-	[ "$(readlink /proc/self/ns/cgroup)" != "$(run --cgroupns private $image readlink /proc/self/ns/cgroup)" ]
-	is "$(readlink /proc/self/ns/net)" "$(podman run --rm --cgroup-parent "/$group" --network host $image readlink /proc/self/ns/net)"
+	is "$(heard podman exec box readlink /proc/self/ns/net)" "$(heard podman run --rm --cgroup-parent "$parent" --network container:box $image readlink /proc/self/ns/net)"
+	is "$(readlink /proc/self/ns/cgroup)" "$(heard run --cgroupns host $image readlink /proc/self/ns/cgroup)"
+	[ "$(readlink /proc/self/ns/cgroup)" != "$(heard run --cgroupns private $image readlink /proc/self/ns/cgroup)" ]
+	is "$(readlink /proc/self/ns/net)" "$(heard podman run --rm --cgroup-parent "$parent" --network host $image readlink /proc/self/ns/net)"
 }
 
 scenario_systemd_off() {
@@ -229,7 +230,7 @@ scenario_hooks() {
 	for stage in prestart createRuntime poststop; do
 		echo '{"version": "1.0.0", "hook": {"path": "'"$work/hook"'", "args": ["hook", "'$stage'"]}, "when": {"always": true}, "stages": ["'$stage'"]}' >"$work/hooks/$stage.json"
 	done
-	exits 0 podman --hooks-dir "$work/hooks" run --rm --network none --cgroup-parent "/$group" $image true
+	exits 0 podman --hooks-dir "$work/hooks" run --rm --network none --cgroup-parent "$parent" $image true
 	# Newer ones add the first to the second.
 	becomes $'creating createRuntime\ncreating prestart\nstopped poststop' sh -c "sed 's/^created/creating/' $work/hook-ran | sort"
 }
@@ -246,7 +247,7 @@ scenario_own_seccomp() {
 scenario_masks() {
 	fails '*ead-only*' run $image sh -c 'echo 1 > /proc/sys/kernel/panic'
 	says 0 run --security-opt mask=/etc/passwd $image sh -c 'wc -c </etc/passwd'
-	[ "$(run --security-opt unmask=ALL $image sh -c 'wc -c </proc/keys')" -gt 0 ]
+	[ "$(heard run --security-opt unmask=ALL $image sh -c 'wc -c </proc/keys')" -gt 0 ]
 }
 
 scenario_restart_policy() {
@@ -256,12 +257,12 @@ scenario_restart_policy() {
 }
 
 scenario_attach() {
-	podman create -i --name box --network none --cgroup-parent "/$group" $image cat >/dev/null
-	is typed "$(echo typed | podman start -a -i box)"
+	podman create -i --name box --network none --cgroup-parent "$parent" $image cat >/dev/null
+	input=typed says typed podman start -a -i box
 }
 
 scenario_failed_start() {
-	podman create --name broken --network none --cgroup-parent "/$group" $image /no/such/program >/dev/null
+	podman create --name broken --network none --cgroup-parent "$parent" $image /no/such/program >/dev/null
 	fails '*/no/such/program*o such file or directory*' podman start broken
 	podman rm broken >/dev/null
 	fails '*no/such/source*' run -v /no/such/source:/data $image true
@@ -270,14 +271,14 @@ scenario_failed_start() {
 }
 
 scenario_network() {
-	podman run -d --name box --cgroup-parent "/$group" $image sh -c 'mkdir /www; echo page > /www/index.html; httpd -f -p 80 -h /www' >/dev/null
-	becomes page podman run --rm --cgroup-parent "/$group" $image wget -qO- "http://$(field '{{.NetworkSettings.IPAddress}}' box)/"
+	podman run -d --name box --cgroup-parent "$parent" $image sh -c 'mkdir /www; echo page > /www/index.html; httpd -f -p 80 -h /www' >/dev/null
+	becomes page podman run --rm --cgroup-parent "$parent" $image wget -qO- "http://$(field '{{.NetworkSettings.IPAddress}}' box)/"
 }
 
 scenario_user_namespaces() {
 	says '0 300000 1000' run --uidmap 0:300000:1000 $image sh -c 'echo $(cat /proc/self/uid_map)'
 	exits 0 run --uidmap 0:300000:2000 $image sh -c 'touch /x && chown 1000 /x'
-	like '0 4*' "$(run --userns auto $image sh -c 'echo $(cat /proc/self/uid_map)')"
+	like '0 4*' "$(heard run --userns auto $image sh -c 'echo $(cat /proc/self/uid_map)')"
 	start --name box --uidmap 0:300000:1000 $image sleep 1000
 	says '0 300000 1000' podman exec box sh -c 'echo $(cat /proc/self/uid_map)'
 }
@@ -298,11 +299,11 @@ scenario_healthcheck() {
 }
 
 scenario_pod() {
-	podman pod create --name shared --network none --cgroup-parent "/$group" >/dev/null
+	podman pod create --name shared --network none --cgroup-parent "$parent" >/dev/null
 	podman run -d --pod shared --name first $image sleep 1000 >/dev/null
 	podman run -d --pod shared --name second $image sleep 1000 >/dev/null
-	is "$(podman exec first readlink /proc/self/ns/net)" "$(podman exec second readlink /proc/self/ns/net)"
-	is "$(podman exec first readlink /proc/self/ns/ipc)" "$(podman exec second readlink /proc/self/ns/ipc)"
+	is "$(heard podman exec first readlink /proc/self/ns/net)" "$(heard podman exec second readlink /proc/self/ns/net)"
+	is "$(heard podman exec first readlink /proc/self/ns/ipc)" "$(heard podman exec second readlink /proc/self/ns/ipc)"
 	podman pod stop -t 0 shared >/dev/null
 	says exited field '{{.State.Status}}' first
 	podman pod start shared >/dev/null
@@ -343,7 +344,7 @@ scenario_twenty_at_once() {
 
 buildah() {
 	command -v buildah >/dev/null || skip 'buildah is not installed'
-	timeout --foreground 90 buildah "$@"
+	timeout --foreground "$PATIENCE" buildah "$@"
 }
 
 scenario_buildah_run() {
@@ -358,8 +359,8 @@ scenario_buildah_run() {
 	says '/mnt b' buildah run --runtime "$runtime" --isolation oci --network none --workingdir /mnt --env a=b "$made" sh -c 'echo $PWD $a'
 	says $'CapEff:\t0000000000000000' buildah run --runtime "$runtime" --isolation oci --network none --cap-drop all "$made" grep CapEff /proc/self/status
 	fails '*no-such-program*' buildah run --runtime "$runtime" --isolation oci --network none "$made" no-such-program
-	like '/dev/pts/0*' "$(terminal "timeout --foreground 90 buildah run -t --runtime $runtime --isolation oci --network none $made tty")"
-	says said env BUILDAH_RUNTIME="$runtime" BUILDAH_ISOLATION=oci timeout 90 buildah run --network none "$made" echo said
+	like '/dev/pts/0*' "$(terminal "timeout --foreground $PATIENCE buildah run -t --runtime $runtime --isolation oci --network none $made tty")"
+	says said env BUILDAH_RUNTIME="$runtime" BUILDAH_ISOLATION=oci timeout "$PATIENCE" buildah run --network none "$made" echo said
 	# The program that was called is this one.
 	buildah run --runtime "$runtime" --runtime-flag debug --runtime-flag "log=$work/flag.log" --isolation oci --network none "$made" true
 	[ -s "$work/flag.log" ]
@@ -391,7 +392,8 @@ rootless_user() {
 	mkdir -p "$work/etc" "$work/home"
 	local file
 	for file in passwd group subuid subgid; do cat "/etc/$file" >"$work/etc/$file" 2>/dev/null || : >"$work/etc/$file"; done
-	echo "ordinary:x:54321:54321::$work/home:/bin/sh" >>"$work/etc/passwd"
+	# Not x, which would mean /etc/shadow: the session of systemd asks PAM.
+	echo "ordinary:*:54321:54321::$work/home:/bin/sh" >>"$work/etc/passwd"
 	echo 'ordinary:x:54321:' >>"$work/etc/group"
 	echo ordinary:300000:65536 >>"$work/etc/subuid"
 	echo ordinary:300000:65536 >>"$work/etc/subgid"
@@ -402,9 +404,15 @@ rootless_user() {
 		mount --bind "$work/tun" /dev/net/tun
 	fi
 	settings "$work/home/.config/containers" "$work/home/root" "/run/user/54321/containers"
-	mkdir -p /run/user/54321
-	chown -R 54321:54321 "$work/home" /run/user/54321
-	chmod 700 /run/user/54321
+	if [ "$driver" = systemd ]; then
+		loginctl enable-linger ordinary
+		systemctl start user@54321.service
+	else
+		mkdir -p /run/user/54321
+		chmod 700 /run/user/54321
+		chown 54321:54321 /run/user/54321
+	fi
+	chown -R 54321:54321 "$work/home"
 	chmod 644 "$work/busybox.tar"
 	ordinary podman load -qi "$work/busybox.tar" >/dev/null
 	ordinary podman tag docker.io/library/$image localhost/$image
@@ -415,7 +423,11 @@ ordinary() {
 	(
 		cd /
 		export HOME=$work/home XDG_RUNTIME_DIR=/run/user/54321 CONTAINERS_CONF=$work/home/.config/containers/containers.conf
-		exec timeout --foreground 90 setpriv --reuid 54321 --regid 54321 --init-groups "$@"
+		if [ "$driver" = systemd ]; then
+			export DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/54321/bus
+			set -- systemd-run --user --scope --quiet --property=Delegate=yes -- "$@"
+		fi
+		exec timeout --foreground "$PATIENCE" setpriv --reuid 54321 --regid 54321 --init-groups "$@"
 	)
 }
 
@@ -427,7 +439,7 @@ scenario_rootless_run() {
 	exits 7 rootless $image sh -c 'exit 7'
 	exits 127 rootless $image no-such-program
 	exits 126 rootless $image /etc/not-a-program
-	is abc "$(echo abc | rootless -i $image cat)"
+	input=abc says abc rootless -i $image cat
 	says $'Seccomp:\t2' rootless $image grep -w Seccomp: /proc/self/status
 	says $'CapEff:\t0000000000000000' rootless --cap-drop all $image grep CapEff /proc/self/status
 	fails '*ead-only*' rootless --read-only $image touch /x
@@ -439,7 +451,7 @@ scenario_rootless_run() {
 # As `ordinary` on a terminal.
 rootless_terminal() {
 	export -f ordinary
-	export work
+	export work driver
 	terminal "bash -c 'ordinary $1'"
 }
 
@@ -449,7 +461,7 @@ scenario_rootless_user_namespaces() {
 	says 54321 rootless --userns keep-id $image id -u
 	says '0 1 54321 54321 0 1 54322 54322 11215' rootless --userns keep-id $image sh -c 'echo $(cat /proc/self/uid_map)'
 	exits 0 rootless $image sh -c 'touch /x && chown 1000 /x'
-	like '0 1 *' "$(rootless --userns auto $image sh -c 'echo $(cat /proc/self/uid_map)')"
+	like '0 1 *' "$(heard rootless --userns auto $image sh -c 'echo $(cat /proc/self/uid_map)')"
 	says '0 1 1000' rootless --uidmap 0:1:1000 $image sh -c 'echo $(cat /proc/self/uid_map)'
 }
 
@@ -499,7 +511,7 @@ scenario_rootless_pod() {
 	ordinary podman pod create --name shared --network none >/dev/null
 	ordinary podman run -d --pod shared --name first $image sleep 1000 >/dev/null
 	ordinary podman run -d --pod shared --name second $image sleep 1000 >/dev/null
-	is "$(ordinary podman exec first readlink /proc/self/ns/ipc)" "$(ordinary podman exec second readlink /proc/self/ns/ipc)"
+	is "$(heard ordinary podman exec first readlink /proc/self/ns/ipc)" "$(heard ordinary podman exec second readlink /proc/self/ns/ipc)"
 	ordinary podman pod rm -f -t 0 shared >/dev/null
 }
 
@@ -536,6 +548,56 @@ scenario_rootless_at_once() {
 		wait "${pids[$((i - 1))]}" || code=$?
 		is "$i" $code
 	done
+}
+
+# scope_of_podman COMMAND…: a container is a scope, whose properties the runtime sets. `as` and `manager` of unit_is say whose.
+scopes_of_podman() {
+	local id unit slice=$1 directory
+	shift
+	"$@" podman run -d --name box --network none --memory 64m --cpus 0.5 --pids-limit 50 ${slice:+--cgroup-parent "$slice"} $image sleep 1000 >/dev/null
+	is systemd "$("$@" podman info --format '{{.Host.CgroupManager}}')"
+	id=$("$@" podman inspect --format '{{.Id}}' box)
+	unit=libpod-$id.scope
+	unit_is "$unit" ActiveState=active Slice="${slice:-user.slice}" MemoryMax=67108864 CPUQuotaPerSecUSec=500ms TasksMax=50 Delegate=yes
+	says $'67108864\n50000 100000\n50' "$@" podman exec box sh -c 'cd /sys/fs/cgroup; cat memory.max cpu.max pids.max'
+	"$@" podman update --memory 128m box >/dev/null
+	unit_is "$unit" MemoryMax=134217728
+	# systemd writes what it knows once more.
+	${as-} systemctl ${manager-} daemon-reload
+	says $'134217728\n50' "$@" podman exec box sh -c 'cd /sys/fs/cgroup; cat memory.max pids.max'
+	directory=/sys/fs/cgroup$(${as-} systemctl ${manager-} show -P ControlGroup "$unit")
+	"$@" podman pause box >/dev/null
+	says 1 cat "$directory/cgroup.freeze"
+	"$@" podman unpause box >/dev/null
+	says 0 cat "$directory/cgroup.freeze"
+	like '1 */*134.2MB' "$("$@" podman stats --no-stream --format '{{.PIDs}} {{.MemUsage}}' box)"
+	exits 9 "$@" podman exec box sh -c 'exit 9'
+	"$@" podman kill box >/dev/null
+	says 137 "$@" podman wait box
+	eventually no_units_left "$unit"
+	"$@" podman start box >/dev/null
+	unit_is "$unit" ActiveState=active MemoryMax=134217728
+	"$@" podman rm -f -t 0 box >/dev/null
+	fails '*o such file or directory*' "$@" podman run --rm --network none $image /no/such/program
+	eventually no_units_left 'libpod-*'
+}
+
+scenario_systemd_scope() { scopes_of_podman "$group" itself; }
+itself() { "$@"; }
+
+# In a session of the user's own systemd.
+scenario_systemd_rootless() {
+	rootless_user
+	as=ordinary manager=--user scopes_of_podman '' ordinary
+	says hello rootless $image echo hello
+	exits 7 rootless $image sh -c 'exit 7'
+	says '0 54321 1 1 300000 65536' rootless $image sh -c 'echo $(cat /proc/self/uid_map)'
+	ordinary podman pod create --name shared --network none >/dev/null
+	ordinary podman run -d --pod shared --name first $image sleep 1000 >/dev/null
+	ordinary podman run -d --pod shared --name second $image sleep 1000 >/dev/null
+	is "$(heard ordinary podman exec first readlink /proc/self/ns/ipc)" "$(heard ordinary podman exec second readlink /proc/self/ns/ipc)"
+	ordinary podman pod rm -f -t 0 shared >/dev/null
+	as=ordinary manager=--user eventually no_units_left 'libpod-*'
 }
 
 settings "$work/etc-containers" "$work/root" /run/containers/storage

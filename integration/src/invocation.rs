@@ -3,13 +3,13 @@
 use crate::Sandbox;
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a command may take before it counts as hung.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// A command to be: global options, the verb, its options, and operands, in this order.
 pub struct Invocation<'t> {
@@ -26,6 +26,7 @@ pub struct Invocation<'t> {
     in_user_namespace: bool,
     terminal: Option<PathBuf>,
     input: Option<PathBuf>,
+    stdin: Option<OwnedFd>,
 }
 
 impl<'t> Invocation<'t> {
@@ -44,6 +45,7 @@ impl<'t> Invocation<'t> {
             in_user_namespace: false,
             terminal: None,
             input: None,
+            stdin: None,
         }
     }
 
@@ -113,6 +115,12 @@ impl<'t> Invocation<'t> {
         self
     }
 
+    /// Gives the runtime this file or socket as its standard input.
+    pub fn stdin(mut self, file: impl Into<OwnedFd>) -> Self {
+        self.stdin = Some(file.into());
+        self
+    }
+
     /// Everything up to the runtime's own arguments: entering the view, the descriptors, the privileges.
     fn wrapper(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = self.sandbox.view_prefix().into_iter().map(OsString::from).collect();
@@ -148,7 +156,7 @@ impl<'t> Invocation<'t> {
     /// When it cannot be started.
     pub fn spawn(self) -> Running {
         let mut words = self.wrapper();
-        words.push(self.sandbox.program().into());
+        words.extend(self.sandbox.program().iter().map(OsString::from));
         words.extend(self.globals);
         words.push(self.verb.into());
         words.extend(self.options);
@@ -159,7 +167,8 @@ impl<'t> Invocation<'t> {
         let (stdout, stderr) = (self.sandbox.new_path("stdout"), self.sandbox.new_path("stderr"));
         match &self.terminal {
             None => {
-                command.stdin(self.input.map_or(Stdio::null(), |path| File::open(path).unwrap().into()));
+                let input = self.input.map(|path| File::open(path).unwrap().into());
+                command.stdin(self.stdin.or(input).map_or(Stdio::null(), Stdio::from));
                 command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
             }
             Some(path) => {
@@ -169,7 +178,7 @@ impl<'t> Invocation<'t> {
         }
         let description = format!("{words:?}");
         let child = command.spawn().unwrap_or_else(|error| panic!("{description}: {error}"));
-        Running { child, description, stdout, stderr, deadline: Instant::now() + TIME_LIMIT }
+        Running { child, description, stdout, stderr, deadline: Instant::now() + crate::patience() }
     }
 
     /// Runs the command to its end.

@@ -11,7 +11,9 @@
 //! |---|---|
 //! | `RUNTIME` | `corten` (default), `runc` or `crun` |
 //! | `CORTEN` | path of the corten binary; default: beside the test's own target directory |
+//! | `MISSING` | system calls that are not there to corten: `MISSING=mount_setattr` is a kernel before 5.12 |
 //! | `VIEWS` | comma-separated subset of `native`, `v2`, `v1` |
+//! | `PATIENCE` | seconds after which a command counts as hung, default 30 |
 //! | `LOOPS` | rounds of the tests that look for rare hangs, default 200 |
 
 mod bundle;
@@ -34,7 +36,7 @@ pub use inside::{Disagreement, Inside};
 pub use invocation::{Invocation, Output, Running};
 pub use leftovers::cgroup_mount_points;
 pub use runtime::Runtime;
-pub use sandbox::Sandbox;
+pub use sandbox::{Guard, Sandbox};
 pub use schema::assert_valid;
 pub use terminal::{ConsoleSocket, Terminal};
 
@@ -71,12 +73,18 @@ pub fn once(check: impl FnOnce(&Sandbox)) {
     check(&Sandbox::new(HostView::available()[0]));
 }
 
-/// Waits until `condition` holds, for thirty seconds at most.
+/// How long a test waits for anything before it calls it hung: `PATIENCE` seconds, or thirty.
+pub fn patience() -> Duration {
+    let seconds = std::env::var("PATIENCE").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
+}
+
+/// Waits until `condition` holds, for [`patience`] at most.
 ///
 /// # Panics
 /// When it does not hold in time; the message names `what`.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + patience();
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));

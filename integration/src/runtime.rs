@@ -47,10 +47,28 @@ impl Runtime {
         if let Some(path) = std::env::var_os("CORTEN") {
             return std::path::absolute(path).unwrap();
         }
-        // The test is target/PROFILE/deps/NAME-HASH.
-        let test = std::env::current_exe().unwrap();
-        let profile = test.ancestors().nth(2).unwrap().join("corten");
-        assert!(profile.exists(), "{} is missing: run `cargo build` first, or set CORTEN", profile.display());
-        profile
+        built("corten")
     }
+
+    /// The words to execute it by: without the system calls that `MISSING` names, for corten.
+    pub(crate) fn command(self) -> Vec<PathBuf> {
+        let missing = std::env::var("MISSING").ok().filter(|_| self == Runtime::Corten);
+        let mut words = missing.map(|calls| without(&calls)).unwrap_or_default();
+        words.push(self.program());
+        words
+    }
+}
+
+/// What runs a program to which system calls (`mount_setattr,openat2`) are not there.
+pub(crate) fn without(calls: &str) -> Vec<PathBuf> {
+    const ENOSYS: &str = "38";
+    vec![built("faults"), "--without".into(), calls.into(), ENOSYS.into()]
+}
+
+/// A program of this workspace: the test is target/PROFILE/deps/NAME-HASH.
+fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join(name);
+    assert!(program.exists(), "{} is missing: run `cargo build --workspace` first", program.display());
+    program
 }

@@ -3,10 +3,11 @@
 use crate::differences::difference;
 use crate::host_view::Holder;
 use crate::leftovers::Search;
+use crate::runtime::without;
 use crate::{Bundle, Container, HostView, Invocation, Runtime};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const MARKER: &str = "CORTEN_TEST";
@@ -16,7 +17,8 @@ pub struct Sandbox {
     name: String,
     marker: String,
     runtime: Runtime,
-    program: PathBuf,
+    /// The runtime, and before it what takes system calls away from it.
+    program: Vec<PathBuf>,
     view: HostView,
     holder: RefCell<Holder>,
     directory: tempfile::TempDir,
@@ -48,13 +50,42 @@ impl Sandbox {
             marker: format!("{MARKER}={name}"),
             name,
             runtime,
-            program: runtime.program(),
+            program: runtime.command(),
             view,
             holder: RefCell::new(Holder::new(view)),
             directory,
             counter: AtomicU32::new(0),
             containers: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The same with a runtime to which these system calls are not there (`ENOSYS`).
+    ///
+    /// # Panics
+    /// When the program that does it has not been built.
+    pub fn without_calls(mut self, calls: &str) -> Sandbox {
+        let runtime = self.program.pop().unwrap();
+        self.program = without(calls).into_iter().chain([runtime]).collect();
+        self
+    }
+
+    /// Starts somebody who takes the containers, cgroups and files of this sandbox away when this process ends without having done so: it
+    /// was killed. For a test that goes on for long.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn guard(&self) -> Guard {
+        let script = r#"cat > /dev/null; sleep 1
+            [ -d "$1" ] || exit 0
+            for container in "$1"/state/*; do "$3" --root "$1/state" delete --force "${container##*/}"; done
+            find /sys/fs/cgroup -depth -type d -name "$2*" -exec rmdir {} +
+            rm -rf --one-file-system "$1""#;
+        let mut words = self.view_prefix();
+        words.extend(["setsid", "sh", "-c", script, "sh"].map(String::from));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(self.directory.path()).arg(&self.name).arg(self.runtime.program());
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Guard(child)
     }
 
     /// The runtime under test.
@@ -177,7 +208,7 @@ impl Sandbox {
         self.view_prefix()
     }
 
-    pub(crate) fn program(&self) -> &Path {
+    pub(crate) fn program(&self) -> &[PathBuf] {
         &self.program
     }
 
@@ -220,8 +251,23 @@ impl Sandbox {
     }
 }
 
+/// See [`Sandbox::guard`]; to be dropped after the sandbox.
+pub struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // The end of its standard input is the end of the test.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        if self.runtime == Runtime::Crun {
+            // In a user namespace it gives the machine's own null device away.
+            let _ = std::os::unix::fs::chown("/dev/null", Some(0), Some(0));
+        }
         let failed = std::thread::panicking();
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.clean()));
         let found = found.unwrap_or_else(|_| vec!["delete --force failed".into()]);

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long nothing may come.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The master end of a pseudoterminal.
 pub struct Terminal {
@@ -58,7 +57,7 @@ impl Terminal {
     /// # Panics
     /// When nothing more comes for half a minute.
     pub fn read_until(&mut self, text: &str) -> &str {
-        let mut deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + crate::patience();
         // Only the end of it can be new.
         let mut searched = 0;
         while !self.seen.get(searched..).unwrap_or(&self.seen).contains(text) {
@@ -72,7 +71,7 @@ impl Terminal {
             match self.master.read(&mut buffer) {
                 Ok(count) => {
                     self.seen += &String::from_utf8_lossy(&buffer[..count]);
-                    deadline = Instant::now() + PATIENCE;
+                    deadline = Instant::now() + crate::patience();
                 }
                 // The other end is closed: by the container's end, or not open yet.
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),

@@ -67,6 +67,56 @@ fn calls(t: &Sandbox, bundle: Bundle) -> Option<Vec<String>> {
     Some(cgroup_calls(&text))
 }
 
+/// The number of system calls of a command and all that it starts.
+fn calls_in_all(t: &Sandbox, words_after_root: &[&str]) -> Option<usize> {
+    let trace = t.new_path("trace");
+    let mut words = t.prefix_of_view();
+    words.extend(["strace", "-f", "-o"].map(String::from));
+    words.extend([trace.display().to_string(), t.runtime().program().display().to_string()]);
+    words.extend(["--root".to_owned(), t.state_root().display().to_string()]);
+    words.extend(words_after_root.iter().map(|word| (*word).to_owned()));
+    let output = std::process::Command::new(&words[0]).args(&words[1..]).output().unwrap();
+    let text = std::fs::read_to_string(&trace).ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Of a call that others interrupt there are two lines.
+    Some(text.lines().filter(|line| !line.contains(" resumed>")).count())
+}
+
+/// Beside 6, 12 and 18 others: each costs `list` the same, and `state` and `ps` nothing. What calls cannot tell is timed by
+/// `just many`, for a thousand.
+#[test]
+fn list_costs_the_same_for_each_container_and_state_and_ps_nothing_for_others() {
+    if Runtime::from_environment() != Runtime::Corten {
+        skip!("a promise of corten's");
+    }
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        skip!("strace is not installed");
+    }
+    let t = &Sandbox::new(HostView::available()[0]);
+    let mut containers = Vec::new();
+    let mut counted = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..6 {
+            let container = t.container(t.bundle().args(&["sleep", "1000"]));
+            container.create();
+            containers.push(container);
+        }
+        let of = containers[0].id();
+        let verbs = [vec!["list"], vec!["state", of], vec!["ps", of]];
+        let calls: Option<Vec<usize>> = verbs.iter().map(|words| calls_in_all(t, words)).collect();
+        let Some(calls) = calls else { skip!("strace may not trace here") };
+        counted.push(calls);
+    }
+    let growth = |verb: usize| (counted[1][verb] - counted[0][verb], counted[2][verb] - counted[1][verb]);
+    let (first, second) = growth(0);
+    // The pieces in which a listing is read and printed are rounded.
+    assert!(first >= 6 && first.abs_diff(second) <= 3, "list: {counted:?}");
+    for (verb, name) in [(1, "state"), (2, "ps")] {
+        let all: Vec<usize> = counted.iter().map(|calls| calls[verb]).collect();
+        assert!(all.iter().max().unwrap() - all.iter().min().unwrap() <= 3, "{name}: {counted:?}");
+    }
+}
+
 #[test]
 fn three_calls_above_the_floor_and_three_for_each_limit() {
     if Runtime::from_environment() != Runtime::Corten {

@@ -77,6 +77,58 @@ fn a_cgroup_that_was_there_before_stays_when_the_container_goes() {
     });
 }
 
+/// The words of a create under strace(1), which kills it at the given call of those that touch one of the container's cgroups.
+fn create_killed_at(t: &Sandbox, container: &Container<'_>, own: &[PathBuf], call: usize) -> Vec<String> {
+    let mut words = t.prefix_of_view();
+    words.extend(["strace", "-o", "/dev/null"].map(String::from));
+    for path in own {
+        // As the runtime names them.
+        let name = Path::new("/sys/fs/cgroup").join(path.file_name().unwrap());
+        let path = if t.view().is_unified() { &name } else { path };
+        words.extend(["-P".to_owned(), path.display().to_string()]);
+    }
+    words.push(format!("--inject=all:signal=KILL:when={call}"));
+    words.extend([t.runtime().program().display().to_string(), "--root".to_owned()]);
+    words.extend([t.state_root().display().to_string(), "create".to_owned(), "--bundle".to_owned()]);
+    words.extend([container.bundle().path().display().to_string(), container.id().to_owned()]);
+    words
+}
+
+/// Killed at the first call that touches one of its cgroups, then at the second, and so on until it is not killed any more.
+#[test]
+fn what_was_there_before_stays_and_the_rest_goes_whenever_create_is_killed() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        skip!("strace is not installed");
+    }
+    on_every_view(|t| {
+        if t.runtime() != Runtime::Corten {
+            skip!("runc and crun remove it");
+        }
+        let container = t.container(t.bundle().args(&["sleep", "1000"]));
+        let own = everywhere(t, &container);
+        for were_there in [true, false] {
+            let mine = Mine(if were_there { own.clone() } else { Vec::new() });
+            mine.0.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+            let mut call = 1;
+            loop {
+                let words = create_killed_at(t, &container, &own, call);
+                let null = std::process::Stdio::null;
+                let mut command = std::process::Command::new(&words[0]);
+                command.args(&words[1..]).stdin(null()).stdout(null()).stderr(null());
+                let created = command.status().unwrap().success();
+                container.command("delete").option("--force").ok();
+                own.iter().for_each(|path| assert_eq!(path.is_dir(), were_there, "killed at call {call}: {path:?}"));
+                if created {
+                    break;
+                }
+                call += 1;
+                assert!(call < 20 * own.len(), "it never comes to an end");
+            }
+            assert!(call > own.len(), "only {call} calls were seen");
+        }
+    });
+}
+
 #[test]
 fn a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone() {
     on_every_view(|t| {

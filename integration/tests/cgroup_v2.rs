@@ -1,7 +1,7 @@
 //! Limits on version 2 with all its controllers: the kernel's files after `run` and after `update`. `integration/vm/run cgroup_v2`
 //! has such a machine; the version 2 view of a hybrid one has no controllers, and the tests are skipped there.
 
-use corten_integration::{Container, Sandbox, eventually, once};
+use corten_integration::{Container, Sandbox, eventually, once, skip};
 use serde_json::{Value, json};
 
 /// Runs where the kernel's version 2 has the controllers.
@@ -126,9 +126,35 @@ fn limits_of_processes_devices_and_pages_are_in_their_files() {
         if controllers.contains("hugetlb") && std::path::Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists()
         {
             let limit = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}]});
-            table.push((limit, vec![("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")]));
+            table.push((limit.clone(), vec![("hugetlb.2MB.max", "4194304")]));
+            if !t.differs("reservations of huge pages") {
+                table.push((limit, vec![("hugetlb.2MB.rsvd.max", "4194304")]));
+            }
         }
         check_all(t, &table);
+    });
+}
+
+/// Debian's kernel has BFQ as a module, and the machine is the test's own.
+#[test]
+fn weights_are_those_of_bfq_where_it_is() {
+    on_version_2(|t| {
+        let (major, minor) = disk();
+        let queue = std::path::PathBuf::from(format!("/sys/dev/block/{major}:{minor}/queue/scheduler"));
+        let _ = std::process::Command::new("modprobe").arg("bfq").status();
+        let before = std::fs::read_to_string(&queue).unwrap();
+        let chosen = before.split_whitespace().find(|word| word.starts_with('[')).unwrap().trim_matches(['[', ']']);
+        if !before.contains("bfq") {
+            skip!("this kernel has no BFQ");
+        }
+        std::fs::write(&queue, "bfq").unwrap();
+        let weight = json!({"blockIO": {"weight": 500}});
+        let of_device = json!({"blockIO": {"weightDevice": [{"major": major, "minor": minor, "weight": 700}]}});
+        let device = format!("default 100\n{major}:{minor} 700");
+        let table =
+            [(weight, vec![("io.bfq.weight", "default 500")]), (of_device, vec![("io.bfq.weight", device.as_str())])];
+        check_all(t, &table);
+        std::fs::write(&queue, chosen).unwrap();
     });
 }
 

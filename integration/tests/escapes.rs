@@ -1,8 +1,9 @@
 //! What an image or a configuration may try in order to reach the machine, each named after the class of the flaw it guards.
 
-use corten_integration::{Bundle, Sandbox, on_every_view, once};
+use corten_integration::{Bundle, Runtime, Sandbox, on_every_view, once, skip};
 use serde_json::json;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// A file of the machine, and a script that prints its contents if the working directory is outside the root.
@@ -11,7 +12,7 @@ fn bait(t: &Sandbox) -> String {
     format!("cat ../../../../../../../../../..{0} ../../../..{0} .{0} 2>/dev/null; echo done", file.display())
 }
 
-/// CVE-2024-21626: a descriptor of the runtime as the working directory.
+/// CVE-2024-21626: a descriptor of the runtime, or a directory that its caller left open, as the working directory.
 #[test]
 fn a_working_directory_through_a_descriptor_of_the_runtime() {
     on_every_view(|t| {
@@ -19,7 +20,7 @@ fn a_working_directory_through_a_descriptor_of_the_runtime() {
         for number in 3..12 {
             let bundle = t.bundle().set("/process/cwd", format!("/proc/self/fd/{number}")).sh(&script);
             let container = t.container(bundle);
-            let output = container.command("run").descriptor(9, t.new_directory().join("f")).run();
+            let output = container.command("run").behind("exec 8</ 9<.").run();
             assert!(!output.stdout().contains("reached the machine"), "{number}: {output}");
         }
         t.assert_nothing_left();
@@ -96,6 +97,34 @@ fn dev_of_the_image_does_not_lead_out() {
     });
 }
 
+/// CVE-2019-5736: what the runtime executes inside, kept open by a process of the container until nobody executes it any more.
+#[test]
+fn what_the_runtime_executes_inside_cannot_be_written_to() {
+    if Runtime::from_environment() != Runtime::Corten {
+        skip!("the program of the others ends at once when it is executed so");
+    }
+    once(|t| {
+        let script = r#"
+            find() { for pid in /proc/[0-9]*; do
+                [ "$(tr '\0' ' ' < $pid/cmdline)" = "/proc/self/exe 0 " ] && exec 3< $pid/exe && return 0
+            done 2>/dev/null; return 1; }
+            until find; do sleep 0.01; done
+            kill -KILL ${pid#/proc/} && while [ -e $pid/fd/0 ]; do sleep 0.01; done
+            # Not "text file busy": nobody executes it any more.
+            (echo overwritten > /proc/self/fd/3) 2>&1 && echo written; readlink /proc/self/fd/3"#;
+        let container = t.container(t.bundle().capabilities(&["CAP_DAC_OVERRIDE", "CAP_SYS_PTRACE"]).sh(script));
+        let output = container.run_detached();
+        // Executed again, the init waits for orders on its standard input, of which there are none.
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let exec = t.command("exec", &[container.id(), "/proc/self/exe", "0"]).stdin(theirs).run();
+        drop(ours);
+        container.wait_for("stopped");
+        let said = output.stdout();
+        assert!(exec.code() == 137 && said.contains("memfd:corten-init"), "{exec}\n{output}");
+        assert!(!said.contains("written") && !said.contains("busy"), "{output}");
+    });
+}
+
 /// CVE-2019-5736: the runtime's own program, reached as the interpreter of the container's program.
 #[test]
 fn the_runtime_cannot_be_opened_for_writing_from_inside() {
@@ -119,6 +148,31 @@ fn only_a_procfs_can_be_bound_on_proc() {
         t.container(bundle).command("run").fails(1);
         let bundle = t.bundle().sh("head -n 1 /proc/meminfo | cut -d: -f1").bind("/proc", "/proc", &["rbind"]);
         assert_eq!(t.output_of(bundle), "MemTotal\n");
+    });
+}
+
+/// CVE-2025-52565's kin: the multiplexer of an image or volume, behind a link.
+#[test]
+fn a_terminal_is_not_opened_through_links() {
+    on_every_view(|t| {
+        for link in ["/dev/pts", "/dev/pts/ptmx"] {
+            let bundle = t.bundle().remove("/mounts/4").remove("/mounts/3").set("/process/terminal", true);
+            // A devpts of its own is where the link leads.
+            let bundle = bundle.file("/victim/file", "", 0o644).args(&["true"]);
+            let options = &["newinstance", "ptmxmode=0666", "mode=0620"];
+            let mut bundle =
+                bundle.remove("/mounts/2").remove("/mounts/1").mount("/victim", "devpts", "devpts", options);
+            if link == "/dev/pts/ptmx" {
+                bundle = bundle.file("/dev/pts/file", "", 0o644).link(link, "/victim/ptmx");
+            } else {
+                bundle = bundle.file("/dev/file", "", 0o644).link(link, "/victim");
+            }
+            let socket = t.new_path("console");
+            let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+            let output = t.container(bundle).command("create").option("--console-socket").option(&socket).fails(1);
+            assert!(output.stderr().contains("process.terminal") || t.differs("names of elements"), "{link}: {output}");
+            t.assert_nothing_left();
+        }
     });
 }
 

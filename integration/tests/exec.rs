@@ -387,10 +387,11 @@ fn no_descriptor_leaks_and_those_asked_for_are_passed() {
     once(|t| {
         let container = sleeping(t, t.bundle());
         let (kept, leaked) = (t.new_file("kept"), t.new_file("leaked"));
-        let script = "cat <&3; ls -l /proc/self/fd | grep -c leaked; true";
+        // `ls` itself opens the directory as 4.
+        let script = "cat <&3; ls /proc/self/fd";
         let command = exec(t, &container, &["--preserve-fds", "1"], &["sh", "-c", script]);
-        let output = command.descriptor(3, kept).descriptor(4, leaked).ok();
-        assert_eq!(output.stdout(), "kept0\n");
+        let output = command.descriptor(3, kept).descriptor(4, &leaked).descriptor(9, &leaked).ok();
+        assert_eq!(output.stdout(), "kept0\n1\n2\n3\n4\n");
         if t.differs("socket activation of exec") {
             return;
         }
@@ -407,7 +408,8 @@ fn a_working_directory_outside_of_the_root_is_refused() {
         let container = sleeping(t, t.bundle());
         for number in 3..16 {
             let cwd = format!("/proc/self/fd/{number}");
-            let output = exec(t, &container, &["--cwd", &cwd], &["ls", "/proc/self/cwd/"]).directory("/").run();
+            let command = exec(t, &container, &["--cwd", &cwd], &["ls", "/proc/self/cwd/"]);
+            let output = command.directory("/").behind("exec 8</ 9<.").run();
             assert_ne!(output.code(), 0, "{cwd}: {output}");
         }
     });
@@ -495,19 +497,6 @@ fn a_kill_and_a_delete_meanwhile_end_it_cleanly() {
             assert_eq!(killed.wait().code(), 0);
         }
         t.assert_nothing_left();
-    });
-}
-
-#[test]
-fn a_paused_container_is_refused_unless_asked_for() {
-    on_every_view(|t| {
-        let container = sleeping(t, t.bundle());
-        container.command("pause").ok();
-        let output = exec(t, &container, &[], &["true"]).fails(255);
-        assert!(output.stderr().contains("cannot exec in a paused container"), "{output}");
-        let running = exec(t, &container, &["--ignore-paused"], &["echo", "thawed"]).spawn();
-        container.command("resume").ok();
-        assert_eq!(running.wait().stdout(), "thawed\n");
     });
 }
 

@@ -1,6 +1,6 @@
 //! The six kinds of hooks: order, namespaces, what they are given, and what their failure does.
 
-use corten_integration::{Bundle, Sandbox, eventually, on_every_view, once};
+use corten_integration::{Bundle, HostView, Sandbox, eventually, on_every_view, once};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -273,7 +273,11 @@ fn create_container_hooks_run_in_the_containers_cgroup() {
             let script = format!("cat /proc/self/cgroup > {}", file.display());
             let bundle = bundle.add("/hooks/createContainer", hook(&script)).args(&["true"]);
             t.container(bundle).command("run").ok();
-            let seen = lines(&file);
+            let mut seen = lines(&file);
+            if t.view() == HostView::V1 {
+                // /proc tells the version 2 that is not mounted there as well.
+                seen.retain(|line| !line.starts_with("0::"));
+            }
             // On a machine with version 2 only there is a cgroup namespace, which shows the container's own as the root.
             let inside = seen == ["0::/"] || seen.iter().all(|line| line.contains("corten-test-"));
             assert!(inside && !seen.is_empty(), "{seen:?}");
@@ -386,7 +390,9 @@ fn a_failing_hook_is_named_once() {
         for kind in OF_START {
             let hooks = json!([{"path": "/bin/true"}, hook("echo the reason; exit 3")]);
             let container = t.container(t.bundle().set(&format!("/hooks/{kind}"), hooks).args(&["sleep", "1000"]));
-            if kind == "startContainer" && t.differs("start reports a failed startContainer hook") {
+            if kind == "startContainer" && t.differs("start reports a failed startContainer hook")
+                || kind == "poststart" && t.differs("failed poststart hooks")
+            {
                 continue;
             }
             let output = container.command("run").option("--detach").fails(1);

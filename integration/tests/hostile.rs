@@ -385,6 +385,100 @@ fn a_console_socket_that_closes_at_once() {
     });
 }
 
+/// A listener that takes the connection and then reads nothing, or writes whatever the other end has room for.
+#[test]
+fn console_sockets_that_are_silent_or_flood() {
+    corten_only!();
+    once(|t| {
+        for floods in [false, true] {
+            let container = with_terminal(t);
+            let path = t.new_path("slow");
+            let listener = UnixListener::bind(&path).unwrap();
+            let slow = std::thread::spawn(move || {
+                let (mut peer, _) = listener.accept().unwrap();
+                peer.set_nonblocking(true).unwrap();
+                while floods && std::io::Write::write(&mut peer, &[b'x'; 4096]).is_ok() {}
+                peer
+            });
+            assert_eq!(with_console(&container, &path).run().code(), 0);
+            let peer = slow.join().unwrap();
+            container.start();
+            container.wait_for("stopped");
+            drop(peer);
+            container.delete();
+            t.assert_nothing_left();
+        }
+    });
+}
+
+/// Hooks are the host's; a bad one must still not leave a container that nobody can get rid of.
+#[test]
+fn hooks_that_turn_against_their_container() {
+    corten_only!();
+    once(|t| {
+        let pid = "pid=$(tr -d ' \n' | sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); ";
+        let root = t.state_root();
+        for (script, part) in [
+            (format!("{pid} kill -KILL $pid"), "killed by signal 9"),
+            (format!("{pid} kill -STOP $pid; (sleep 1; kill -CONT $pid) & exit 1"), "exit status 1"),
+            (format!("rm -rf {}/*", root.display()), "No such file or directory"),
+            ("kill -KILL $$".to_owned(), "killed by signal 9"),
+            ("exec >&- 2>&- <&-; exit 3".to_owned(), "exit status 3"),
+        ] {
+            for kind in ["prestart", "createRuntime"] {
+                let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}]);
+                let container = t.container(t.bundle().args(&["true"]).set(&format!("/hooks/{kind}"), hook));
+                clear(&container.command("create").run(), part);
+                t.assert_nothing_left();
+            }
+        }
+    });
+}
+
+/// `HOME` is looked up in the image's file, by root.
+#[test]
+fn a_passwd_that_does_not_end_or_is_not_a_file() {
+    corten_only!();
+    once(|t| {
+        let home = |change: &dyn Fn(&Path)| {
+            let bundle = t.bundle().args(&["sh", "-c", "echo $HOME"]);
+            let passwd = bundle.rootfs("/etc/passwd");
+            let text = std::fs::read(&passwd).unwrap();
+            std::fs::remove_file(&passwd).unwrap();
+            std::fs::write(&passwd, text).unwrap();
+            change(&passwd);
+            let run = t.output_of(bundle.clone());
+            let container = t.container(bundle.args(&["sleep", "1000"]));
+            container.run_detached();
+            let exec = container.command("exec").operand("sh").operand("-c").operand("echo $HOME").ok().stdout();
+            container.command("delete").option("--force").ok();
+            (run, exec)
+        };
+        let expected = |home: &str| (format!("{home}\n"), format!("{home}\n"));
+        assert_eq!(home(&|_| ()), expected("/root"));
+        // Terabytes of nothing: by the first byte of the file, or only behind the entry that is looked for.
+        let longer = |path: &Path| std::fs::File::options().write(true).open(path).unwrap().set_len(8 << 40).unwrap();
+        assert_eq!(home(&longer), expected("/root"));
+        let endless = |path: &Path| {
+            std::fs::write(path, "").unwrap();
+            longer(path);
+        };
+        assert_eq!(home(&endless), expected("/"));
+        for target in ["/proc/kmsg", "/proc/self/environ", "/dev/zero", "/etc", "/proc/1/mem"] {
+            let link = |path: &Path| {
+                std::fs::remove_file(path).unwrap();
+                symlink(target, path).unwrap();
+            };
+            assert_eq!(home(&link), expected("/"), "{target}");
+        }
+        let pipe = |path: &Path| {
+            std::fs::remove_file(path).unwrap();
+            fifo(path);
+        };
+        assert_eq!(home(&pipe), expected("/"));
+    });
+}
+
 #[test]
 fn logs_and_pid_files_that_cannot_be_written() {
     corten_only!();

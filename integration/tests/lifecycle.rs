@@ -1,6 +1,6 @@
 //! create, start, kill, delete, run: a container's life, and the refusals along it.
 
-use corten_integration::{eventually, on_every_view, once};
+use corten_integration::{Runtime, eventually, on_every_view, once};
 
 const PAUSE: [&str; 2] = ["sleep", "1000"];
 
@@ -313,6 +313,32 @@ fn run_adopts_orphans_unless_told_not_to() {
             assert_eq!(parent() == i64::from(running.pid()), options.is_empty(), "{options:?}");
             container.command("kill").option("--all").operand("KILL").ok();
             assert_eq!(running.wait().code(), 137);
+        }
+        t.assert_nothing_left();
+    });
+}
+
+/// The exit code is the program's, which matters more to the caller; the reason is told.
+#[test]
+fn a_run_whose_container_cannot_be_deleted_says_so_and_ends_as_the_program_does() {
+    once(|t| {
+        t.host_shell("true");
+        let container = t.container(t.bundle().sh("until [ -e /go ]; do sleep 0.05; done; exit 7"));
+        let running = container.command("run").spawn();
+        eventually("it runs", || container.command("state").run().stdout().contains("running"));
+        // What is mounted below the state cannot be removed.
+        let obstacle = t.state_root().join(container.id()).join("obstacle");
+        t.host_shell(&format!("mkdir '{0}'; mount -t tmpfs obstacle '{0}'", obstacle.display()));
+        std::fs::write(container.bundle().rootfs("/go"), "").unwrap();
+        let output = running.wait();
+        assert_eq!(output.code(), 7, "{output}");
+        assert!(output.stderr().contains("level=error") || output.stderr().contains("level=warning"), "{output}");
+        let words = if t.runtime() == Runtime::Corten { "Directory not empty" } else { "resource busy" };
+        assert!(output.stderr().contains(words), "{output}");
+        t.host_shell(&format!("umount '{0}'; rmdir '{0}'", obstacle.display()));
+        t.command("delete", &["--force", container.id()]).ok();
+        if t.runtime() != Runtime::Corten {
+            let _ = std::fs::remove_dir_all(t.state_root().join(container.id()));
         }
         t.assert_nothing_left();
     });

@@ -22,7 +22,7 @@ fn labels_of_a_module_that_is_not_at_work_are_errors() {
             let output = container.command("run").fails(1);
             let said = output.stderr().to_lowercase();
             let module = element.trim_end_matches("Profile").trim_end_matches("Label");
-            assert!(said.contains(module), "{said}");
+            assert!(said.contains(module) || t.differs("names of security modules"), "{said}");
             t.assert_nothing_left();
         }
         // An empty one asks for nothing.

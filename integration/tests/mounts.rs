@@ -1,6 +1,7 @@
 //! Mounts: types, options, mount points, propagation.
 
 use corten_integration::{Bundle, on_every_view, once};
+use serde_json::json;
 
 /// The fields of the mount on `point` as the container sees it: mount options, optional fields, type, super options.
 fn mount_on(mountinfo: &str, point: &str) -> String {
@@ -120,6 +121,76 @@ fn tmpcopyup_fills_a_tmpfs_with_what_it_covers() {
         let container = t.container(bundle.sh(script));
         assert_eq!(container.stdout(), "ab 640\n");
         assert_eq!(std::fs::read_to_string(container.bundle().rootfs("/full/a")).unwrap(), "a");
+    });
+}
+
+/// Every kind of file, with its owner and mode; times, extended attributes and that two names are one file are not copied, as with runc.
+#[test]
+fn tmpcopyup_copies_every_kind_of_file() {
+    once(|t| {
+        let bundle = t.bundle().file("/full/set-id", "#!", 0o644).file("/full/sub/closed", "c", 0o600);
+        let script = "cd ROOT/full; chown 5:6 set-id; chmod 6755 set-id; chown 3:4 sub; chmod 1755 sub; \
+             ln -s nowhere link; chown -h 7:8 link; ln set-id same; mkdir -p a/b/c; truncate -s 1M sparse; \
+             mknod -m 640 disk b 7 5; chown 1:2 disk; chown 9:9 .; chmod 750 ."
+            .replace("ROOT", bundle.rootfs("/").to_str().unwrap());
+        t.host_shell(&script);
+        let more = !t.differs("tmpcopyup of FIFOs, sockets, character devices and set-group-id directories");
+        if more {
+            let script = "cd ROOT/full; mkfifo -m 622 fifo; chown 1:2 fifo; mknod -m 604 null c 1 3; mkdir team; chmod 2775 team; \
+                 python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")'; chmod 600 socket";
+            t.host_shell(&script.replace("ROOT", bundle.rootfs("/").to_str().unwrap()));
+        }
+        let bundle = bundle.mount("/full", "tmpfs", "tmpfs", &["tmpcopyup"]).capabilities(&["CAP_DAC_OVERRIDE"]);
+        let show = "cd /full; find . | sort | xargs stat -c '%n %F %a %u:%g %t:%T %h'; readlink link; cat sub/closed";
+        let shown = t.output_of(bundle.sh(show));
+        let mut expected = vec![
+            if t.differs("the mode of a tmpfs on a directory of the image") { "." } else { ". directory 750 0:0 0:0" },
+            "./a directory 755 0:0 0:0",
+            "./a/b directory 755 0:0 0:0",
+            "./a/b/c directory 755 0:0 0:0",
+            "./disk block special file 640 1:2 7:5 1",
+            "./link symbolic link 777 7:8 0:0 1",
+            "./same regular file 6755 5:6 0:0 1",
+            "./set-id regular file 6755 5:6 0:0 1",
+            "./sparse regular file 644 0:0 0:0 1",
+            "./sub directory 1755 3:4 0:0 2",
+            "./sub/closed regular file 600 0:0 0:0 1",
+        ];
+        if more {
+            expected.extend([
+                "./fifo fifo 622 1:2 0:0 1",
+                "./null character special file 604 0:0 1:3 1",
+                "./socket socket 600 0:0 0:0 1",
+                "./team directory 2775 0:0 0:0 2",
+            ]);
+            expected.sort_unstable();
+        }
+        // How many names a directory has tells what is in it.
+        let lines: Vec<&str> = shown.lines().collect();
+        for line in &expected {
+            assert!(lines.iter().any(|shown| shown.starts_with(line)), "{line}: {shown}");
+        }
+        assert_eq!(lines[expected.len()..], ["nowhere", "c"], "{shown}");
+    });
+}
+
+/// As runc does it: the mount point of what is mounted below can be made, whatever the order of `ro` and of what is to be in it.
+#[test]
+fn a_read_only_tmpfs_gets_what_belongs_in_it_first() {
+    on_every_view(|t| {
+        let file = t.new_file("below\n");
+        let bundle = t.bundle().writable().mount("/memory", "tmpfs", "tmpfs", &["ro", "mode=755"]);
+        let bundle = bundle.bind(&file, "/memory/deep/file", &[]).set("/process/cwd", "/memory/work");
+        let node = json!({"path": "/memory/node", "type": "c", "major": 1, "minor": 3, "fileMode": 0o600});
+        let script = "pwd; cat ../deep/file; ls /memory; touch x || touch /memory/x || echo read-only";
+        let shown = t.output_of(bundle.add("/linux/devices", node).sh(script));
+        assert_eq!(shown, "/memory/work\nbelow\ndeep\nnode\nwork\nread-only\n");
+        // One that a later mount covers cannot be found then.
+        let bundle = t.bundle().mount("/memory", "tmpfs", "first", &["ro"]).mount("/memory", "tmpfs", "second", &[]);
+        if !t.differs("a read-only tmpfs that is covered") {
+            let shown = t.output_of(bundle.sh("touch /memory/x && grep -c ' /memory ' /proc/self/mounts"));
+            assert_eq!(shown, "2\n");
+        }
     });
 }
 

@@ -104,6 +104,20 @@ fn a_start_that_fails_gives_network_devices_back() {
             ("a hook inside", with("lan0").add("/hooks/createContainer", hook), "hooks.createContainer[0]"),
             ("a name that is taken", with("lo"), "has a device of that name"),
             ("a device that is not there", with("").set("/linux/netDevices", other), "find network device corten-none"),
+            ("a name of 16 letters", with("sixteen-letters-"), "is not a name of a network device"),
+            ("a name that the kernel would make up", with("lan%d"), "is not a name of a network device"),
+            ("a name with a slash", with("a/b"), "is not a name of a network device"),
+            ("the host's network", with("lan0").without_namespace("network"), "without a private network namespace"),
+            (
+                "a device that belongs to its namespace",
+                t.bundle().set("/linux/netDevices", json!({"lo": {"name": "lan0"}})).args(&["true"]),
+                "bound to their network namespace",
+            ),
+            (
+                "two devices of one name",
+                with("").set("/linux/netDevices", json!({veth.name.as_str(): {"name": "x"}, "other": {"name": "x"}})),
+                "is also what",
+            ),
         ] {
             for verb in ["create", "run"] {
                 let output = t.container(bundle.clone()).command(verb).fails(1);
@@ -112,6 +126,42 @@ fn a_start_that_fails_gives_network_devices_back() {
                 t.assert_nothing_left();
             }
         }
+    });
+}
+
+/// A device that is down, without addresses, under a name that the host's device keeps; one with several addresses; a link-local one.
+#[test]
+fn devices_of_every_state_move_and_are_up() {
+    on_every_view(|t| {
+        let veth = Veth::new();
+        let base = veth.name.trim_end_matches('a');
+        let (down, many) = (format!("{base}d"), format!("{base}m"));
+        for name in [&down, &many] {
+            ip(&["link", "add", name, "mtu", "1300", "type", "veth", "peer", "name", &format!("{name}p")]);
+        }
+        for address in ["203.0.113.1/24", "203.0.113.2/24", "2001:db8:1::1/64", "2001:db8:1::2/64"] {
+            ip(&["addr", "add", address, "dev", &many]);
+        }
+        ip(&["link", "set", &many, "txqueuelen", "77", "up"]);
+        let devices = json!({ down.as_str(): {"name": ""}, many.as_str(): {"name": "lan1"}, veth.name.as_str(): {"name": "lan0"} });
+        let script =
+            format!("ip addr show dev {down}; ip addr show dev lan1; ip route; cat /sys/class/net/lan1/tx_queue_len");
+        let bundle = t.bundle().set("/linux/netDevices", devices).sh(&script);
+        let output = t.container(bundle).command("run").run();
+        for name in [&down, &many] {
+            let _ = Command::new("ip").args(["link", "del", &format!("{name}p")]).stderr(Stdio::null()).status();
+        }
+        let shown = output.stdout();
+        assert_eq!(output.code(), 0, "{output}");
+        assert_eq!(shown.matches(",UP").count(), 2, "{shown}");
+        assert_eq!(shown.matches("mtu 1300").count(), 2, "{shown}");
+        for part in
+            ["203.0.113.1/24", "203.0.113.2/24", "2001:db8:1::1/64", "2001:db8:1::2/64", "203.0.113.0/24", "77\n"]
+        {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(!exists(&down) && !exists(&many), "they are the container's");
+        eventually("the pair has ended", || !exists(&veth.peer));
     });
 }
 

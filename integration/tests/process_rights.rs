@@ -1,7 +1,7 @@
 //! What the program may do and is: limits that cannot be had, capabilities that the machine has not, the session keyring,
 //! no_new_privs together with a filter, groups, and HOME by number.
 
-use corten_integration::{Bundle, Sandbox, on_every_view, once};
+use corten_integration::{Bundle, Container, Runtime, Sandbox, on_every_view, once};
 use serde_json::{Value, json};
 
 fn line(text: &str, name: &str) -> String {
@@ -103,6 +103,12 @@ fn ambient_capabilities_need_the_inheritable_and_permitted_ones() {
     });
 }
 
+/// How the session keyring of a container is listed.
+fn keyring(container: &Container<'_>, t: &Sandbox) -> String {
+    let prefix = if t.differs("the name of the session keyring") { " " } else { "_ses." };
+    format!("{prefix}{}:", container.id())
+}
+
 #[test]
 fn a_session_keyring_of_its_own_unless_the_callers_is_asked_for() {
     if !std::path::Path::new("/proc/keys").exists() {
@@ -115,14 +121,13 @@ fn a_session_keyring_of_its_own_unless_the_callers_is_asked_for() {
             let command = container.command("run");
             let command = if let Some(option) = option { command.option(option) } else { command };
             let keys = command.ok().stdout();
-            let name = format!("_ses.{}:", container.id());
-            assert_eq!(keys.contains(&name), own, "{keys}");
+            assert_eq!(keys.contains(&keyring(&container, t)), own, "{keys}");
         }
         // A program that is added has that of the container.
         let container = t.container(t.bundle().remove("/linux/maskedPaths").args(&["sleep", "1000"]));
         container.run_detached();
         let keys = t.command("exec", &[container.id(), "cat", "/proc/keys"]).ok().stdout();
-        assert_eq!(keys.matches(&format!("_ses.{}:", container.id())).count(), 1, "{keys}");
+        assert_eq!(keys.matches(&keyring(&container, t)).count(), 1, "{keys}");
     });
 }
 
@@ -191,6 +196,27 @@ fn many_additional_groups_and_none_of_the_callers() {
         assert_eq!(groups(json!(many)), many);
         assert_eq!(groups(json!([])), [0u32; 0]);
         assert_eq!(groups(json!([0, 2_147_483_647u32])), [0, 2_147_483_647]);
+    });
+}
+
+/// Nobody runs with the groups of a caller who cannot drop them.
+#[test]
+fn a_caller_without_the_right_to_drop_its_groups() {
+    let without = |groups: &str| format!("exec setpriv {groups} --bounding-set -setgid --inh-caps -setgid -- \"$@\"");
+    once(|t| {
+        let bundle = || t.bundle().set("/process/capabilities", json!({})).args(&["cat", "/proc/self/status"]);
+        let failed = t.container(bundle()).command("run").behind(&without("--groups 4242,4243")).fails(1);
+        let words = if t.runtime() == Runtime::Corten {
+            "process.user: set groups []: Operation"
+        } else {
+            "setgroups: operation"
+        };
+        assert!(failed.stderr().contains(&format!("{words} not permitted")), "{failed}");
+        t.assert_nothing_left();
+        if !t.differs("no groups to drop") {
+            let output = t.container(bundle()).command("run").behind(&without("--clear-groups")).ok();
+            assert_eq!(line(&output.stdout(), "Groups").trim(), "", "{output}");
+        }
     });
 }
 

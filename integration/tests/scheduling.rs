@@ -10,7 +10,10 @@ fn with_budget(bundle: Bundle) -> Bundle {
 
 /// What `/proc/self/stat` of a program says: nice, static priority, policy (fields 19, 40 and 41 of proc(5)).
 fn scheduling_of(t: &Sandbox, bundle: Bundle) -> [i64; 3] {
-    let stat = t.output_of(bundle.args(&["cat", "/proc/self/stat"]));
+    scheduling_in(&t.output_of(bundle.args(&["cat", "/proc/self/stat"])))
+}
+
+fn scheduling_in(stat: &str) -> [i64; 3] {
     let fields: Vec<i64> =
         stat.rsplit(')').next().unwrap().split_whitespace().skip(1).map(|field| field.parse().unwrap_or(-1)).collect();
     [fields[15], fields[36], fields[37]]
@@ -39,6 +42,26 @@ fn the_scheduler_is_the_one_of_the_configuration() {
                 "{what}"
             );
         }
+    });
+}
+
+/// Of exec: the container's, or that of the process that it is given.
+#[test]
+fn a_program_that_is_added_has_a_scheduler_too() {
+    on_every_view(|t| {
+        let bundle = t.bundle().args(&["sleep", "1000"]);
+        let container = t.container(bundle.set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 3})));
+        container.run_detached();
+        let own = t.command("exec", &[container.id(), "cat", "/proc/self/stat"]).ok().stdout();
+        assert_eq!(scheduling_in(&own), [3, 0, 3]);
+        let mut process = container.bundle().config["process"].clone();
+        process["args"] = json!(["cat", "/proc/self/stat"]);
+        process["scheduler"] = json!({"policy": "SCHED_OTHER", "nice": 9});
+        let process = t.new_file(&process.to_string());
+        let given = t.command("exec", &[container.id()]).option("--process").option(process).ok().stdout();
+        assert_eq!(scheduling_in(&given), [9, 0, 0]);
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
     });
 }
 

@@ -1,6 +1,6 @@
 //! update: the kernel's files, what is in effect, and what is refused.
 
-use corten_integration::{Container, Invocation, Sandbox, eventually, on_every_view, once};
+use corten_integration::{Container, Invocation, Runtime, Sandbox, eventually, on_every_view, once, skip};
 use serde_json::{Value, json};
 
 /// A running container with these resources beside the device rules.
@@ -206,5 +206,38 @@ fn the_device_rules_are_replaced_and_nothing_else_touches_them() {
         becomes("yes");
         with_json(&container, &json!({"devices": [all]})).ok();
         becomes("no");
+    });
+}
+
+/// Killed before its first write, and after it: the next update neither forgets it nor takes it back.
+#[test]
+fn an_update_that_is_cut_off_is_completed_by_the_next() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        skip!("strace is not installed");
+    }
+    once(|t| {
+        if t.view().is_unified() || t.runtime() != Runtime::Corten {
+            skip!("told by two limits of version 1's memory controller, and runc does not know what it has set");
+        }
+        let limits = json!({"limit": 64 << 20, "swap": -1});
+        let container = t.container(t.bundle().set("/linux/resources/memory", limits).args(&["sleep", "1000"]));
+        container.run_detached();
+        let file = |name: &str| container.cgroup_file("memory", name);
+        let path = container.cgroup("memory").join("memory.limit_in_bytes").display().to_string();
+        // By then the new limit is not written; it is, and the file is being closed.
+        for (limit, calls, written) in [(80u64 << 20, "openat", false), (96 << 20, "close", true)] {
+            let which = if written { format!("{calls}:signal=KILL:when=2") } else { format!("{calls}:signal=KILL") };
+            let mut words = t.prefix_of_view();
+            words.extend(["strace", "-o", "/dev/null", "-P"].map(String::from));
+            words.extend([path.clone(), format!("--inject={which}"), t.runtime().program().display().to_string()]);
+            words.extend(["--root".to_owned(), t.state_root().display().to_string()]);
+            words.extend(["update", "--memory", &limit.to_string(), container.id()].map(String::from));
+            let before = file("memory.limit_in_bytes");
+            assert!(!std::process::Command::new(&words[0]).args(&words[1..]).status().unwrap().success());
+            assert_eq!(file("memory.limit_in_bytes"), if written { limit.to_string() } else { before });
+            let swap = (200u64 << 20).to_string();
+            container.command("update").option("--memory-swap").option(&swap).ok();
+            assert_eq!((file("memory.limit_in_bytes"), file("memory.memsw.limit_in_bytes")), (limit.to_string(), swap));
+        }
     });
 }

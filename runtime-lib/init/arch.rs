@@ -212,9 +212,11 @@ numbers! {
     SETPGID = 109, 154;
     SETSID = 112, 157;
     SETGROUPS = 116, 159;
+    GETGROUPS = 115, 158;
     SETRESUID = 117, 147;
     SETRESGID = 119, 149;
     CAPSET = 126, 91;
+    CAPGET = 125, 90;
     PIVOT_ROOT = 155, 41;
     PRCTL = 157, 167;
     CHROOT = 161, 51;

@@ -48,9 +48,13 @@ fn copy_entry(from: RawFd, to: RawFd, name: &CStr, depth: usize) -> Result {
     let mode = u32::from(stat.mode);
     match stat.kind() {
         S_IFDIR => {
-            sys::mkdirat(to, name, mode & 0o7777)?;
+            sys::mkdirat(to, name, 0o700)?;
             let flags = open::RDONLY | open::DIRECTORY | open::NOFOLLOW;
-            copy_directory(sys::openat(from, name, flags)?.0, sys::openat(to, name, flags)?.0, depth + 1)?;
+            let copy = sys::openat(to, name, flags)?;
+            copy_directory(sys::openat(from, name, flags)?.0, copy.0, depth + 1)?;
+            sys::fchown(copy.0, stat.uid, stat.gid)?;
+            // mkdir(2) makes no set-group-id bit.
+            return sys::fchmod(copy.0, mode & 0o7777);
         }
         S_IFREG => {
             sys::mknodat(to, name, mode, 0)?;
@@ -68,8 +72,8 @@ fn copy_entry(from: RawFd, to: RawFd, name: &CStr, depth: usize) -> Result {
             target.push(buffer.get(..length).unwrap_or_default())?;
             sys::symlinkat(target.as_cstr(), to, name)?;
         }
-        // Sockets, FIFOs and devices are of no use in a copy.
-        _ => return Ok(()),
+        // FIFOs, sockets and devices: where a device cannot be made, as in a user namespace, what is covered cannot be copied.
+        _ => sys::mknodat(to, name, mode, stat.device())?,
     }
     sys::lchownat(to, name, stat.uid, stat.gid)
 }

@@ -62,8 +62,7 @@ fn make_node(root: Root, device: &Device<'_>, parent: &mut Parent) -> Step {
 fn bind_node(root: Root, device: &Device<'_>) -> Step {
     let host = sys::openat(AT_FDCWD, device.path, open::PATH | open::NOFOLLOW).during(Op::OpenSource)?;
     let stat = sys::stat(host.0).during(Op::OpenSource)?;
-    let number = (stat.rdev_minor & 0xff) | (stat.rdev_major << 8) | ((stat.rdev_minor & !0xff) << 12);
-    if stat.kind() != device.mode & S_IFMT || number != device.device {
+    if stat.kind() != device.mode & S_IFMT || stat.device() != device.device {
         return Err(Fault::new(Op::CheckSource, Errno::ENODEV));
     }
     mounts::bind_file(root, host.0, device.path)

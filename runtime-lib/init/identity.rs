@@ -7,6 +7,7 @@ use crate::wire::{List, Op, Program, Rlimit, Security};
 const PR_SET_KEEPCAPS: usize = 8;
 const PR_CAPBSET_DROP: usize = 24;
 /// Since Linux 5.9.
+const CAP_SETGID: usize = 6;
 const CAP_CHECKPOINT_RESTORE: usize = 40;
 const PR_SET_NO_NEW_PRIVS: usize = 38;
 const PR_CAP_AMBIENT: usize = 47;
@@ -46,14 +47,19 @@ pub fn become_user(program: &Program<'_>) -> Step {
             place.copy_from_slice(&group.to_ne_bytes());
         }
         match sys::setgroups(groups.get(..program.groups.len() * 4).unwrap_or_default()) {
-            // A user namespace further out denies it, user_namespaces(7): then there is nothing to drop either.
-            Err(Errno::EPERM) if program.groups.is_empty() => {}
+            Err(Errno::EPERM) if program.groups.is_empty() && groups_may_stay() => {}
             set => set.during(Op::Groups)?,
         }
     }
     sys::setgid(program.gid).during(Op::Gid)?;
     sys::setuid(program.uid).during(Op::Uid)?;
     sys::prctl(PR_SET_KEEPCAPS, 0, 0).during(Op::Whole).map(drop)
+}
+
+/// Whether the program may have the groups that it has, after `setgroups(2)` was refused: there are none, or a user namespace further
+/// out denies it, user_namespaces(7), which is the reason when the capability is not. Without the capability they would be the caller's.
+fn groups_may_stay() -> bool {
+    sys::group_count() == Ok(0) || sys::effective_capabilities().is_ok_and(|held| held & (1 << CAP_SETGID) != 0)
 }
 
 /// Sets the effective, permitted, inheritable and ambient sets, exactly: what the runtime had must not stay inheritable

@@ -129,8 +129,7 @@ fn filesystem(root: Root, mount: &Mount<'_>) -> Step {
 
 fn bind_instead(source: &CStr, target: &Fd, mount: &Mount<'_>) -> Step {
     let tree = sys::clone_tree(AT_FDCWD, source, true).during(Op::OpenSource)?;
-    set_attributes(tree.0, mount)?;
-    sys::attach(tree.0, target.0).during(Op::Attach)?;
+    attach(&tree, target, || set_attributes(tree.0, mount))?;
     propagate(tree.0, mount)
 }
 
@@ -156,7 +155,11 @@ fn target_directory(root: Root, mount: &Mount<'_>) -> Step<(Fd, bool)> {
 
 /// The mount that was just made: it must be the root of a mount, or somebody swapped the target since.
 fn reopen(root: Root, mount: &Mount<'_>) -> Step<Fd> {
-    let made = root.open(mount.target).during(Op::OpenTarget)?;
+    find_mount(root, mount.target)
+}
+
+fn find_mount(root: Root, target: &CStr) -> Step<Fd> {
+    let made = root.open(target).during(Op::OpenTarget)?;
     if is_mount_root(&made)? { Ok(made) } else { Err(Fault::new(Op::CheckTarget, Errno::EINVAL)) }
 }
 
@@ -189,10 +192,21 @@ fn bind(root: Root, mount: &Mount<'_>, link: &Link) -> Step<Fd> {
     if mount.keep_mode || mount.copy_up {
         fill(&tree, &target, mount)?;
     }
-    set_attributes(tree.0, mount)?;
-    sys::attach(tree.0, target.0).during(Op::Attach)?;
+    attach(&tree, &target, || set_attributes(tree.0, mount))?;
     propagate(tree.0, mount)?;
     Ok(tree)
+}
+
+/// Attaches a mount that `prepare` has been through, so that nobody ever sees it otherwise. Without `mount_setattr(2)` there is
+/// nothing to be done to a mount before it is attached: then it is prepared right after.
+pub fn attach(tree: &Fd, target: &Fd, prepare: impl Fn() -> Step) -> Step {
+    let prepared = prepare();
+    match prepared {
+        Err(Fault { errno: Errno::ENOSYS, .. }) => {}
+        prepared => prepared?,
+    }
+    sys::attach(tree.0, target.0).during(Op::Attach)?;
+    if prepared.is_err() { prepare() } else { Ok(()) }
 }
 
 /// A new tmpfs of the launcher's, before it is attached.
@@ -249,6 +263,15 @@ fn reconfigure(root: Root, mount: &Mount<'_>) -> Step {
     propagate(made.0, mount)
 }
 
+/// File systems in memory that were to be read-only, once everything is in them.
+pub fn make_readonly_late(root: Root, targets: List<'_, &CStr>) -> Step {
+    for (place, target) in targets.iter().enumerate() {
+        let made = find_mount(root, target).of(place)?;
+        sys::set_attributes(made.0, ATTR_RDONLY, 0, 0, false).during(Op::SetAttributes).of(place)?;
+    }
+    Ok(())
+}
+
 /// `linux.readonlyPaths`: what exists becomes a read-only mount of itself.
 pub fn make_readonly(root: Root, kernel: &Kernel, paths: List<'_, &CStr>) -> Step {
     for (place, path) in paths.iter().enumerate() {
@@ -258,9 +281,12 @@ pub fn make_readonly(root: Root, kernel: &Kernel, paths: List<'_, &CStr>) -> Ste
             found => found.during(Op::OpenTarget).of(place)?,
         };
         let tree = sys::clone_tree(target.0, c"", true).during(Op::Mount).of(place)?;
-        // Recursive: what is mounted below a read-only path would be writable otherwise.
-        sys::set_attributes(tree.0, ATTR_RDONLY, 0, 0, true).during(Op::SetAttributes).of(place)?;
-        sys::attach(tree.0, target.0).during(Op::Attach).of(place)?;
+        // What is mounted below a read-only path would be writable otherwise; the classic way there is only the path itself.
+        let whole = || match sys::set_attributes(tree.0, ATTR_RDONLY, 0, 0, true) {
+            Err(Errno::ENOSYS) => sys::set_attributes(tree.0, ATTR_RDONLY, 0, 0, false),
+            result => result,
+        };
+        attach(&tree, &target, || whole().during(Op::SetAttributes)).of(place)?;
     }
     Ok(())
 }

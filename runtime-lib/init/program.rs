@@ -95,18 +95,20 @@ pub fn find_home(uid: u32, home: &mut PathBuf) -> Step {
 
 /// A field of a line that is longer than this is cut, and the line ignored.
 const LINE: usize = 1024;
+/// What lies behind so much of the image's file is not read: it can be a sparse one of exabytes.
+const PASSWD_LIMIT: usize = 4 << 20;
 
 fn search_passwd(uid: &[u8], home: &mut PathBuf) -> sys::Result {
     const S_IFREG: u32 = 0o100000;
-    // O_NONBLOCK and the check: the image may have a FIFO or a device there.
+    // O_NONBLOCK and the check: the image may have a FIFO or a device there, or a link to /proc/kmsg, which reading empties.
     let file = sys::openat(AT_FDCWD, c"/etc/passwd", open::RDONLY | open::NONBLOCK | open::NOCTTY)?;
-    if sys::stat(file.0)?.kind() != S_IFREG {
+    if sys::stat(file.0)?.kind() != S_IFREG || sys::is_in_procfs(file.0)? {
         return Err(Errno::EINVAL);
     }
     let mut line = [0u8; LINE];
     let mut length = 0;
     let mut buffer = [0u8; 4096];
-    loop {
+    for _ in 0..PASSWD_LIMIT / buffer.len() {
         let count = sys::read(file.0, &mut buffer)?;
         for byte in buffer.get(..count).unwrap_or_default() {
             if *byte != b'\n' {
@@ -126,6 +128,7 @@ fn search_passwd(uid: &[u8], home: &mut PathBuf) -> sys::Result {
             return if found { Ok(()) } else { Err(Errno::ENOENT) };
         }
     }
+    Err(Errno::ENOENT)
 }
 
 /// Whether the line of passwd(5) is that of `uid`; its home directory is appended then.

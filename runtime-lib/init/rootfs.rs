@@ -1,6 +1,7 @@
 //! The rootfs as a mount of its own, and then as the root.
 
 use crate::fault::{During, Step};
+use crate::mounts;
 use crate::path::Root;
 use crate::sys::{self, AT_FDCWD, Errno, Fd, open};
 use crate::wire::{self, Op};
@@ -23,12 +24,16 @@ pub fn prepare(rootfs: &wire::Rootfs<'_>) -> Step<Root> {
     let tree = sys::clone_tree(AT_FDCWD, rootfs.path, true).during(Op::OpenSource)?;
     if rootfs.parent_private {
         make_parent_private(rootfs).during(Op::SetPropagation)?;
-        // Nor may the new root itself be shared yet: a slave stays one of the mount that it is a copy of.
-        let kind = if rootfs.propagation & MS_SLAVE != 0 { MS_SLAVE } else { MS_PRIVATE };
-        sys::set_attributes(tree.0, 0, 0, kind, false).during(Op::SetPropagation)?;
     }
     let place = sys::openat(AT_FDCWD, rootfs.path, open::PATH | open::DIRECTORY).during(Op::OpenTarget)?;
-    sys::attach(tree.0, place.0).during(Op::Attach)?;
+    mounts::attach(&tree, &place, || {
+        if !rootfs.parent_private {
+            return Ok(());
+        }
+        // Nor may the new root itself be shared yet: a slave stays one of the mount that it is a copy of.
+        let kind = if rootfs.propagation & MS_SLAVE != 0 { MS_SLAVE } else { MS_PRIVATE };
+        sys::set_attributes(tree.0, 0, 0, kind, false).during(Op::SetPropagation)
+    })?;
     Ok(Root(keep(tree)))
 }
 
@@ -95,12 +100,8 @@ fn move_to_root() -> Step {
     sys::chdir(c"/").during(Op::Whole)
 }
 
-/// `root.readonly`, and a /dev that was to be read-only once its nodes are there.
+/// `root.readonly`.
 pub fn make_readonly(root: Root, rootfs: &wire::Rootfs<'_>) -> Step {
-    if rootfs.readonly_dev {
-        let dev = root.open(c"/dev").during(Op::OpenTarget)?;
-        sys::set_attributes(dev.0, ATTR_RDONLY, 0, 0, false).during(Op::SetAttributes)?;
-    }
     if rootfs.readonly {
         sys::set_attributes(root.0, ATTR_RDONLY, 0, 0, false).during(Op::SetAttributes)?;
     }

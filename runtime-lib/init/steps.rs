@@ -146,6 +146,7 @@ fn build_root(orders: &Orders<'_>, link: &mut Link, procfs: Option<&Fd>) -> Resu
     }
     during(Phase::MakeCwd, program::make_cwd(root, orders.program.cwd))?;
     // Last of all that writes to the file system.
+    during(Phase::ReadonlyMounts, mounts::make_readonly_late(root, orders.readonly_late))?;
     during(Phase::ReadonlyRoot, rootfs::make_readonly(root, &orders.rootfs))
 }
 

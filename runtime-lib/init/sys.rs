@@ -86,7 +86,11 @@ macro_rules! call {
     };
 }
 
+mod attributes;
+mod credentials;
 mod scheduling;
+pub use attributes::*;
+pub use credentials::*;
 pub use scheduling::*;
 
 fn pad<const N: usize>(args: [usize; N]) -> [usize; 6] {
@@ -132,9 +136,19 @@ pub fn close_range(first: u32, last: u32) -> Result {
     call!(CLOSE_RANGE, first as usize, last as usize, 0).map(drop)
 }
 
-/// `close_range(2)` with `CLOSE_RANGE_CLOEXEC`.
+/// `close_range(2)` with `CLOSE_RANGE_CLOEXEC`, which Linux 5.11 brought. Before, each descriptor by itself: those that the init opens
+/// have the flag from the beginning, and the others have low numbers.
 pub fn cloexec_range(first: u32, last: u32) -> Result {
-    call!(CLOSE_RANGE, first as usize, last as usize, 4).map(drop)
+    match call!(CLOSE_RANGE, first as usize, last as usize, 4) {
+        Err(Errno::EINVAL) => {
+            for file in first..=last.min(first.saturating_add(1023)) {
+                // F_SETFD of FD_CLOEXEC; most numbers are of nothing.
+                let _ = call!(FCNTL, file as usize, 2, 1);
+            }
+            Ok(())
+        }
+        result => result.map(drop),
+    }
 }
 
 /// `read(2)`, again when a signal comes.
@@ -271,6 +285,11 @@ impl Statx {
     pub fn kind(&self) -> u32 {
         u32::from(self.mode) & 0o170000
     }
+
+    /// The number of a device, as `mknod(2)` takes it.
+    pub fn device(&self) -> u32 {
+        (self.rdev_minor & 0xff) | (self.rdev_major << 8) | ((self.rdev_minor & !0xff) << 12)
+    }
 }
 
 /// `statx(2)` of an open file.
@@ -351,21 +370,6 @@ pub fn new_mount(fstype: &CStr, options: &[(&CStr, &CStr)], attributes: u64) -> 
     }
     call!(FSCONFIG, fd(context.0), 6, 0, 0, 0)?;
     call!(FSMOUNT, fd(context.0), 1, attributes as usize).map(|file| Fd(file as RawFd))
-}
-
-#[repr(C)]
-struct MountAttr {
-    set: u64,
-    clear: u64,
-    propagation: u64,
-    userns_fd: u64,
-}
-
-/// `mount_setattr(2)` on the mount that `file` is the root of.
-pub fn set_attributes(file: RawFd, set: u64, clear: u64, propagation: u64, recursive: bool) -> Result {
-    let attr = MountAttr { set, clear, propagation, userns_fd: 0 };
-    let flags = AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
-    call!(MOUNT_SETATTR, fd(file), text(c""), flags, address(&attr), size_of::<MountAttr>()).map(drop)
 }
 
 /// `dup3(2)`.
@@ -474,21 +478,6 @@ pub fn umask(mask: u32) {
     let _ = call!(UMASK, mask as usize);
 }
 
-/// `setgroups(2)`, the system call: an array of `gid_t` in memory that is aligned for it.
-pub fn setgroups(groups: &[u8]) -> Result {
-    call!(SETGROUPS, groups.len() / 4, address(groups)).map(drop)
-}
-
-/// `setresgid(2)`, the system call.
-pub fn setgid(gid: u32) -> Result {
-    call!(SETRESGID, gid as usize, gid as usize, gid as usize).map(drop)
-}
-
-/// `setresuid(2)`, the system call.
-pub fn setuid(uid: u32) -> Result {
-    call!(SETRESUID, uid as usize, uid as usize, uid as usize).map(drop)
-}
-
 /// `prctl(2)`.
 pub fn prctl(option: usize, second: usize, third: usize) -> Result<usize> {
     call!(PRCTL, option, second, third, 0, 0)
@@ -499,15 +488,6 @@ pub fn set_name(name: &CStr) {
     let _ = prctl(15, text(name), 0);
 }
 
-/// `capset(2)`, version 3.
-pub fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result {
-    let header = [0x2008_0522u32, 0];
-    let low = |set: u64| set as u32;
-    let high = |set: u64| (set >> 32) as u32;
-    let data = [low(effective), low(permitted), low(inheritable), high(effective), high(permitted), high(inheritable)];
-    call!(CAPSET, address(&header), address(&data)).map(drop)
-}
-
 /// `prlimit(2)` of this process.
 pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result {
     let limit = [soft, hard];
@@ -516,9 +496,13 @@ pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result {
 
 /// The type of the file system that a file is in, by `fstatfs(2)`.
 pub fn file_system(file: RawFd) -> Result<u64> {
+    Ok(statfs(file)?.first().copied().unwrap_or(0))
+}
+
+/// `struct statfs`, in words.
+fn statfs(file: RawFd) -> Result<[u64; 15]> {
     let mut statfs = [0u64; 15];
-    call!(FSTATFS, fd(file), address_mut(&mut statfs))?;
-    Ok(statfs.first().copied().unwrap_or(0))
+    call!(FSTATFS, fd(file), address_mut(&mut statfs)).map(|_| statfs)
 }
 
 /// Whether the file is in a procfs.

@@ -60,7 +60,9 @@ wire_enum! {
         ReadonlyPaths,
         /// `linux.maskedPaths`.
         MaskedPaths,
-        /// `root.readonly` and a read-only /dev.
+        /// Read-only file systems in memory, now that everything is in them.
+        ReadonlyMounts,
+        /// `root.readonly`.
         ReadonlyRoot,
         /// `process.cwd` is created if it is missing.
         MakeCwd,
@@ -254,6 +256,8 @@ wire_struct! {
         domainname: Option<&'a CStr>,
         /// `linux.sysctl`.
         sysctl: List<'a, Sysctl<'a>>,
+        /// File systems in memory that are made read-only at the end.
+        readonly_late: List<'a, &'a CStr>,
         /// `linux.readonlyPaths`.
         readonly_paths: List<'a, &'a CStr>,
         /// `linux.maskedPaths`.
@@ -332,8 +336,6 @@ wire_struct! {
         no_pivot: bool,
         /// `root.readonly`.
         readonly: bool,
-        /// A read-only /dev, made so after the nodes are in it.
-        readonly_dev: bool,
         /// Device nodes are bound from the host: a user namespace cannot make them.
         bind_devices: bool,
     }

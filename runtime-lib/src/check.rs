@@ -70,7 +70,7 @@ pub(crate) fn rootfs(plan: &Plan) -> Result<()> {
 
 /// What corten cannot do without, and the kernel that brought it.
 const FEATURES: [(&str, (u32, u32)); 3] =
-    [("clone3(2) into a cgroup", (5, 7)), ("openat2(2)", (5, 6)), ("mount_setattr(2)", (5, 12))];
+    [("clone3(2) into a cgroup", (5, 7)), ("openat2(2)", (5, 6)), ("close_range(2)", (5, 9))];
 
 fn kernel_release() -> String {
     nix::sys::utsname::uname().map_or(String::new(), |name| name.release().to_string_lossy().into_owned())
@@ -283,7 +283,8 @@ mod tests {
         let lacking = |release| missing_features(release).iter().map(Error::to_string).collect::<Vec<_>>();
         assert_eq!(lacking("5.12.0-1-amd64"), [""; 0]);
         assert_eq!(lacking("6.1.0+"), [""; 0]);
-        assert_eq!(lacking("5.10.0-9-amd64"), ["mount_setattr(2) needs Linux 5.12, this is 5.10.0-9-amd64"]);
+        assert_eq!(lacking("5.10.0-9-amd64"), [""; 0]);
+        assert_eq!(lacking("5.8.0-9-amd64"), ["close_range(2) needs Linux 5.9, this is 5.8.0-9-amd64"]);
         assert_eq!(lacking("4.19.0").len(), 3);
         assert_eq!(lacking("unknown"), [""; 0]);
     }

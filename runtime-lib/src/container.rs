@@ -185,7 +185,7 @@ impl Container {
     /// # Errors
     /// When the container's cgroup cannot be read.
     pub fn kill_all(&self, signal: i32) -> Result<()> {
-        let record = self.entry.record()?;
+        let record = if self.has_its_cgroups()? { self.entry.record()? } else { None };
         let not_running = || Error::new(ErrorKind::WrongStatus, "container not running");
         record.ok_or_else(not_running)?.cgroup.kill(signal)
     }
@@ -229,25 +229,38 @@ impl Container {
             self.entry.remove()?;
             return Ok(Vec::new());
         };
-        if !self.reaped {
-            self.end_first(&record, force, &lock)?;
-            if let (true, Some(pidfd)) = (self.made_here, &self.pidfd) {
-                // Our child, which nobody can wait for once this handle is gone. It has ended, so this does not block.
-                let _ = pidfd::wait(pidfd);
-            }
+        if self.has_its_cgroups()? {
+            self.end_processes(&record, force, &lock)?;
+            watch.lap("end the processes");
+            record.cgroup.remove()?;
+        } else {
+            record.cgroup.remove_marked()?;
         }
-        // With the first process of a pid namespace all others in it have ended.
-        if !record.own_pid_namespace {
-            record.cgroup.kill(libc::SIGKILL)?;
-        }
-        watch.lap("end the processes");
-        record.cgroup.remove()?;
         watch.lap("remove the cgroups");
         record.resctrl.as_ref().map_or(Ok(()), Group::remove)?;
         self.entry.remove()?;
         let errors = poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None));
         watch.lap("remove the state, poststop hooks");
         Ok(errors)
+    }
+
+    /// Whether the record says which cgroups are its own, and which were there: not if its create was killed while it made
+    /// them. No process of the container was in them then but an init, which ends by itself.
+    fn has_its_cgroups(&self) -> Result<bool> {
+        if self.committed { Ok(true) } else { self.entry.is_past_cgroups() }
+    }
+
+    /// Makes sure that all of its processes have ended.
+    fn end_processes(&self, record: &Record, force: Force, lock: &Lock) -> Result<()> {
+        if !self.reaped {
+            self.end_first(record, force, lock)?;
+            if let (true, Some(pidfd)) = (self.made_here, &self.pidfd) {
+                // Our child, which nobody can wait for once this handle is gone. It has ended, so this does not block.
+                let _ = pidfd::wait(pidfd);
+            }
+        }
+        // With the first process of a pid namespace all others in it have ended.
+        if record.own_pid_namespace { Ok(()) } else { record.cgroup.kill(libc::SIGKILL) }
     }
 
     /// Makes sure that the first process has ended.

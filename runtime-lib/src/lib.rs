@@ -21,6 +21,29 @@
 //! # }
 //! ```
 //!
+//! ## The verbs
+//!
+//! | of the specification, of `runc` | here |
+//! |---|---|
+//! | create, run | [`Container::builder`], [`ContainerBuilder::create`], [`ContainerBuilder::run`] |
+//! | start, kill, delete | [`Container::start`], [`Container::kill`], [`Container::delete`] |
+//! | state, list | [`Container::load`], [`Container::state`], [`Container::list`] |
+//! | exec | [`Container::exec`], [`Container::exec_process`], [`ExecBuilder::spawn`] |
+//! | pause, resume, update, ps, events | [`Container::pause`], [`Container::resume`], [`Container::update`], [`Container::processes`], [`Container::stats`], [`Container::events`] |
+//! | what would be done, and what stands in the way | [`ContainerBuilder::plan`], [`Bundle::check`], [`obstacles`] |
+//!
+//! ## What an embedder should know
+//!
+//! - **A handle owns nothing.** Dropping a [`Container`] or an [`ExecProcess`] ends nothing: the container goes on, and any
+//!   process finds it again with [`Container::load`]. [`Container::delete`] is what takes it away.
+//! - **Children.** The container's first process, and that of an exec, are children of the calling process; the library waits
+//!   for no other child. Reap them with [`Container::wait`] and [`ExecProcess::wait`], or be told of their end by
+//!   [`Container::pidfd`] in an event loop. A program that ignores `SIGCHLD` has no exit codes, and hooks fail.
+//! - **Threads and async.** All types are `Send` and `Sync`; every call may be made from any thread, also several at once for one
+//!   container. Calls block, for milliseconds mostly, and for as long as a hook takes: from async code use `spawn_blocking` or its like.
+//! - **Errors.** A create or run that fails has left nothing behind, and an update nothing changed. [`Error::kind`] is for decisions, [`Error::location`] says which
+//!   element of the configuration it is about, `{error:#}` prints the whole chain on one line.
+//!
 //! ## One way for the data
 //! `config.json` is [parsed and validated](spec), lowered to a [plan] of what will be done (pure data: print it), carried
 //! out by a launcher in this process and a tiny sealed init in the container, and recorded in the state directory. See

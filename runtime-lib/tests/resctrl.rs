@@ -160,6 +160,50 @@ fn a_named_group_outlives_its_containers() {
     }
 }
 
+/// `schemata` come after the older two, and a group that is shared may be counted for each container by itself.
+#[test]
+fn lines_of_every_kind_are_written_and_a_shared_group_is_counted_by_container() {
+    let Some(place) = Place::new("every") else { return };
+    let id = &place.id;
+    let rdt =
+        json!({"l3CacheSchema": "L3:0=f\nMB:0=10", "memBwSchema": "MB:0=50", "schemata": ["L2:0=3", "L3CODE:0=f;1=f"]});
+    let container = place.builder(rdt, |_| {}).create().unwrap();
+    assert_eq!(place.read(&format!("{id}/schemata")), "L3:0=f\nMB:0=50\nL2:0=3\nL3CODE:0=f;1=f\n");
+    assert!(!place.has(&format!("{id}/mon_groups/{id}")), "nobody asked for it");
+    place.empty(id);
+    container.delete(Force::Yes).unwrap();
+    place.assert_no_container();
+
+    place.file("gold/schemata", "    L3:0=0000f;1=0000f\n    MB:0=100;1=100\n");
+    place.file("gold/mon_groups/other/tasks", "1\n");
+    let monitor = format!("gold/mon_groups/{id}");
+    for rdt in [
+        json!({"closID": "gold", "enableMonitoring": true}),
+        json!({"closID": "gold", "enableMonitoring": true, "schemata": ["L3:0=f;1=f"]}),
+        json!({"closID": "gold", "enableMonitoring": true, "memBwSchema": "MB:0=100;1=100"}),
+    ] {
+        let container = place.builder(rdt, |_| {}).run().unwrap();
+        let pid = format!("{}\n", container.pid().unwrap());
+        assert_eq!((place.read("gold/tasks"), place.read(&format!("{monitor}/tasks"))), (pid.clone(), pid));
+        // What the kernel does with the directory that is to be removed.
+        place.empty(&monitor);
+        container.delete(Force::Yes).unwrap();
+        assert!(!place.has(&monitor) && place.has("gold/mon_groups/other"));
+        place.assert_no_container();
+    }
+    // Of one that exists and has other lines, nothing is changed.
+    let refused = place.builder(json!({"closID": "gold", "schemata": ["L3:0=3;1=3"]}), |_| {}).create().unwrap_err();
+    assert_eq!(refused.location(), Some("linux.intelRdt.closID"), "{refused:#}");
+    assert_eq!(place.read("gold/schemata"), "    L3:0=0000f;1=0000f\n    MB:0=100;1=100\n");
+    // The group of all that are in none.
+    place.file("mon_groups/other/tasks", "");
+    let container = place.builder(json!({"closID": "/", "enableMonitoring": true}), |_| {}).run().unwrap();
+    assert_eq!(place.read("tasks"), format!("{}\n", container.pid().unwrap()));
+    place.empty(&format!("mon_groups/{id}"));
+    container.delete(Force::Yes).unwrap();
+    assert!(place.has("schemata") && !place.has(&format!("mon_groups/{id}")));
+}
+
 #[test]
 fn a_start_that_fails_leaves_no_group() {
     let Some(place) = Place::new("undo") else { return };

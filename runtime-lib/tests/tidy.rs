@@ -428,3 +428,44 @@ fn the_init_is_small_static_and_cannot_panic() {
     assert_eq!(count(&with(headers, PT_INTERP as u8)), 1);
     assert_eq!(count(&with(headers + 4, 7)), 1);
 }
+
+/// The classes of docs/SECURITY.md of which a patch in `integration/weakened` takes a defence out, and the patches that do not apply.
+fn weakened() -> (BTreeSet<u32>, Vec<String>) {
+    let directory = workspace().join("integration/weakened");
+    let (mut classes, mut stale) = (BTreeSet::new(), Vec::new());
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "patch") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let first = text.lines().next().unwrap().split(':').next().unwrap();
+        assert!(first.starts_with("Class "), "{}: the first line names the class", path.display());
+        classes.extend(first.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
+        assert!(text.contains("\nTests: ") || text.contains("\nLibrary: "), "{}: which tests?", path.display());
+        stale.extend(missing_lines(&text).map(|line| format!("{}: {line:?}", path.display())));
+    }
+    (classes, stale)
+}
+
+/// Lines that a patch takes away and that its file no longer has.
+fn missing_lines(patch: &str) -> impl Iterator<Item = String> {
+    let mut file = String::new();
+    let mut missing = Vec::new();
+    for line in patch.lines() {
+        if let Some(name) = line.strip_prefix("--- a/") {
+            file = std::fs::read_to_string(workspace().join(name)).unwrap_or_default();
+        } else if let Some(gone) = line.strip_prefix('-').filter(|_| !line.starts_with("--- ")) {
+            missing.extend((!file.lines().any(|here| here == gone)).then(|| gone.to_owned()));
+        }
+    }
+    missing.into_iter()
+}
+
+#[test]
+fn every_class_has_a_build_without_its_defence() {
+    let (classes, stale) = weakened();
+    assert_eq!(classes, (1..=19).collect(), "classes of integration/weakened");
+    assert!(stale.is_empty(), "patches that no longer apply; the defence moved:\n{}", stale.join("\n"));
+    assert_eq!(missing_lines("--- a/Cargo.toml\n-no such line\n-[workspace]\n").count(), 1);
+}

@@ -1,10 +1,11 @@
 //! `soak [--minutes N] [--runs N] [--seed N] [--only NAME]…`: whether a runtime stands a long day.
 //!
-//! For corten, runc and crun in one run, on what looks like a pure v1 host, where all three work: one run of `/bin/true` after
-//! the other, 32 at once, and a random mix of commands on many containers. Prints latencies side by side, and everything that
-//! is wrong: a command that does not end, a failure that the mix does not explain, a container, cgroup or process that is
-//! left. With `--minutes` the rounds go on with the next seed until the time is over. The exit code is 0 if corten did
-//! nothing wrong; what the others do is printed. Needs root.
+//! For corten, runc and crun in one run, on what looks like a pure v1 host, where all three work: N runs of `/bin/true` one
+//! after the other (10,000 unless said), a tenth of that 32 at once, and N commands of a random mix of 10 threads on 100
+//! containers, whose seed makes it again. Prints latencies side by side, and everything that is wrong: a command that does
+//! not end, a failure that the mix does not explain, a container, cgroup, process, mount or file that is left. With
+//! `--minutes` the rounds go on with the next seed until the time is over. The exit code is 0 if corten did nothing wrong;
+//! what the others do is printed. Needs root.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output to its user")]
 
@@ -21,6 +22,10 @@ use std::time::{Duration, Instant};
 
 /// How many at once.
 const AT_ONCE: usize = 32;
+/// The containers of the mix.
+const CONTAINERS: usize = 100;
+/// And how many work on them.
+const THREADS: usize = 10;
 
 struct Options {
     minutes: u64,
@@ -45,7 +50,7 @@ fn main() -> ExitCode {
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
     let usage = "usage: soak [--minutes N] [--runs N] [--seed N] [--only NAME]…";
-    let mut options = Options { minutes: 0, runs: 1000, seed: 1, only: Vec::new() };
+    let mut options = Options { minutes: 0, runs: 10_000, seed: 1, only: Vec::new() };
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or(usage)?;
         let number = || value.parse::<u64>().map_err(|_| format!("{argument} takes a number; {usage}"));
@@ -106,14 +111,18 @@ fn round(program: &Program, runs: usize, waiting: &Path, seed: u64) -> usize {
     let prefix = format!("corten-soak-{}-{seed}", std::process::id());
     let sequential = many(program, runs, 1);
     report(program.name, "one by one", &sequential);
-    let parallel = many(program, runs, AT_ONCE);
+    let parallel = many(program, runs.div_ceil(10), AT_ONCE);
     report(program.name, "32 at once", &parallel);
-    let mix =
-        Mix { program, bundle: waiting, prefix: &prefix, containers: 20, threads: 10, commands: runs.div_ceil(10) };
+    let commands = runs.div_ceil(THREADS);
+    let mix = Mix { program, bundle: waiting, prefix: &prefix, containers: CONTAINERS, threads: THREADS, commands };
     let mixed = mix.run(seed);
     report(program.name, "mix", &mixed);
-    let left = left_behind(program, &prefix);
-    left.iter().for_each(|line| println!("{:<8}left behind: {line}", program.name));
+    let left = left_behind(program, &prefix, waiting);
+    left.iter().take(5).for_each(|line| println!("{:<8}left behind: {line}", program.name));
+    if !left.is_empty() {
+        println!("{:<8}left behind: {} in all", program.name, left.len());
+        take_away(&prefix);
+    }
     sequential.faults.len() + parallel.faults.len() + mixed.faults.len() + left.len()
 }
 
@@ -155,8 +164,24 @@ fn report(name: &str, what: &str, outcome: &Outcome) {
     outcome.faults.iter().take(5).for_each(|fault| println!("        {fault}"));
 }
 
-/// Containers that the runtime still knows, and cgroups and processes with our names.
-fn left_behind(program: &Program, prefix: &str) -> Vec<String> {
+/// Ends the processes of the mix that a runtime has left behind, and removes their cgroups: the machine is not to keep them.
+fn take_away(prefix: &str) {
+    for line in processes_of(&[prefix]) {
+        let pid = line.split(':').next().and_then(|pid| pid.parse().ok()).map(nix::unistd::Pid::from_raw);
+        let _ = pid.map(|pid| nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL));
+    }
+    for _ in 0..50 {
+        let mut find = Command::new("find");
+        find.args(["/sys/fs/cgroup", "-depth", "-type", "d", "-path", &format!("*/{prefix}*"), "-delete"]);
+        if checked(find).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Containers that the runtime still knows; cgroups and processes with our names; mounts and files below our directories.
+fn left_behind(program: &Program, prefix: &str, bundle: &Path) -> Vec<String> {
     let known = checked(program.verb("list", &["--quiet".as_ref()])).unwrap_or_default();
     let mut left: Vec<String> = known.lines().map(|id| format!("container {id}")).collect();
     let ours = format!("corten-bench-{}-", std::process::id());
@@ -167,5 +192,35 @@ fn left_behind(program: &Program, prefix: &str) -> Vec<String> {
     // Cgroups go while find walks: what it could not enter is gone.
     let found = find.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     left.extend(found.lines().map(|path| format!("cgroup {path}")));
+    left.extend(processes_of(&[prefix, &ours]).into_iter().map(|line| format!("process {line}")));
+    let below = bundle.parent().unwrap_or(bundle).to_string_lossy().into_owned();
+    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    left.extend(mounts.lines().filter(|line| line.contains(&below)).map(|line| format!("mount {line}")));
+    let state = std::fs::read_dir(program.state_directory()).into_iter().flatten().flatten();
+    left.extend(state.map(|entry| format!("file {}", entry.path().display())));
     left
+}
+
+/// Processes in whose arguments or cgroup one of our names is. One that is just ending is given the time for it.
+fn processes_of(names: &[&str]) -> Vec<String> {
+    let ours = |pid: &str| {
+        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&[read("cmdline"), read("cgroup")].concat()).replace('\0', " ");
+        names
+            .iter()
+            .any(|name| text.contains(name))
+            .then(|| format!("{pid}: {}", text.lines().next().unwrap_or_default()))
+    };
+    let look = || -> Vec<String> {
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().into_string().ok());
+        pids.filter(|pid| pid.parse::<u32>().is_ok()).filter_map(|pid| ours(&pid)).collect()
+    };
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut found = look();
+    while !found.is_empty() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(100));
+        found = look();
+    }
+    found
 }

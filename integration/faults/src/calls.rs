@@ -121,7 +121,7 @@ calls! {
     chdir SYS_chdir 0 [ENOENT, EACCES],
     fchdir SYS_fchdir NO_PATH [EACCES],
     chroot SYS_chroot 0 [EPERM],
-    close_range SYS_close_range NO_PATH [ENOSYS, ENOMEM],
+    close_range SYS_close_range NO_PATH [ENOSYS, ENOMEM, EINVAL],
     sched_setaffinity SYS_sched_setaffinity NO_PATH [EINVAL],
     sched_getaffinity SYS_sched_getaffinity NO_PATH [EINVAL],
     getgroups SYS_getgroups NO_PATH [EINVAL],

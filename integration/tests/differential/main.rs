@@ -4,12 +4,14 @@
 //! `SEED` and `CASES` choose what is tried: case n of a run is case 0 of the run with the seed `SEED + n`. Whatever differs is
 //! made as small as it can be and printed with its seed. What is known to differ stands in `known.rs` with the reason.
 //!
+//! A run that is interrupted takes its containers and cgroups away.
+//!
 //! Runs when `RUNTIME` is corten and Debian's runc is installed.
 
 mod known;
 mod sections;
 
-use corten_integration::{Bundle, HostView, Inside, Runtime, Sandbox, skip};
+use corten_integration::{Bundle, Guard, HostView, Inside, Runtime, Sandbox, skip};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sections::Edit;
@@ -39,6 +41,8 @@ struct Side {
     probe: PathBuf,
     directory: PathBuf,
     holder: String,
+    /// Dropped after the sandbox. A run that is interrupted leaves nothing.
+    _guard: Guard,
 }
 
 impl Side {
@@ -46,13 +50,14 @@ impl Side {
         let sandbox = Sandbox::of(view, runtime);
         // A mount namespace of its own: what a runtime does to the mounts of its caller does not reach the machine.
         sandbox.host_shell("mount --make-rprivate /");
+        let guard = sandbox.guard();
         let probe = sandbox.new_path("probe");
         std::fs::copy(env!("CARGO_BIN_EXE_probe"), &probe).unwrap();
         let directory = sandbox.new_path("directory");
         let holder = sandbox.container(sandbox.bundle().namespace("cgroup", "").args(&["sleep", "100000"]));
         holder.run_detached();
         let holder = holder.pid().to_string();
-        Side { sandbox, probe, directory, holder }
+        Side { sandbox, probe, directory, holder, _guard: guard }
     }
 
     fn bundle(&self, edits: &[Edit]) -> Bundle {
@@ -61,6 +66,7 @@ impl Side {
         let bundle = edits.iter().fold(bundle.probe(&self.probe, &[]), apply);
         let mut bundle = questions(bundle);
         let text = bundle.config.to_string();
+        let text = text.replace("@CGROUP", &self.sandbox.unique_name());
         let text = text.replace("@DIR", self.directory.to_str().unwrap()).replace("@HOLDER", &self.holder);
         bundle.config = serde_json::from_str(&text).unwrap();
         bundle

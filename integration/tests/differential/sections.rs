@@ -3,7 +3,7 @@
 //! Most values are good by themselves, so that many configurations are accepted as a whole; some are at an edge or wrong.
 //! In texts, `@DIR` stands for a directory of the sandbox (see `prepare` in `main.rs`) and `@HOLDER` for the pid of a container
 //! whose namespaces can be joined. What could reach the machine is not generated: no container is without a mount namespace of
-//! its own, and `cgroupsPath` stays what the sandbox has chosen.
+//! its own, and `cgroupsPath` has a name of the sandbox (`@CGROUP`).
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -167,6 +167,8 @@ fn rlimits(wild: bool) -> Edits {
         let hard = hard.max(least(name));
         // Half of it, all of it, and, if anything goes, more than it.
         let soft = if wild { hard / 2 * part } else { (hard / 2 * part).min(hard) };
+        // A number that the kernel takes for a negative one lets nobody write to a file, which standard output is with one of the two.
+        let soft = if name == "RLIMIT_FSIZE" { soft.min(1 << 62) } else { soft };
         json!({"type": name, "soft": soft.max(least(name)), "hard": hard})
     });
     add("/process/rlimits", limit)
@@ -214,6 +216,14 @@ fn mounts(wild: bool) -> Edits {
     let kinds = select(of(wild, &["mqueue", "ramfs", "sysfs", "devpts"], &["proc", "cgroup", "odd", ""]));
     let kind = (place(), kinds, flags())
         .prop_map(|(at, kind, flags)| json!({"destination": at, "type": kind, "source": "none", "options": flags}));
+    let layers = select(of(
+        wild,
+        &["lowerdir=@DIR/tree/below:@DIR/tree"],
+        &["lowerdir=@DIR/missing", "lowerdir=@DIR/tree", "upperdir=@DIR"],
+    ));
+    let overlay = (place(), flags(), layers).prop_map(move |(at, flags, layers)| {
+        json!({"destination": at, "type": "overlay", "source": "overlay", "options": join(&[&flags, &[layers]])})
+    });
     let copied =
         place().prop_map(|at| json!({"destination": at, "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}));
     let recursive =
@@ -226,7 +236,7 @@ fn mounts(wild: bool) -> Edits {
         .prop_map(|(index, flags)| Edit::Set(format!("/mounts/{index}/options"), json!(flags)));
     prop_oneof![
         5 => add("/mounts", bind), 3 => add("/mounts", tmpfs), 1 => add("/mounts", kind), 1 => add("/mounts", copied),
-        1 => add("/mounts", attributes), 1 => existing,
+        1 => add("/mounts", attributes), 1 => add("/mounts", overlay), 1 => existing,
     ]
     .boxed()
 }
@@ -339,6 +349,18 @@ fn device_rules(wild: bool) -> Edits {
     add("/linux/resources/devices", rule)
 }
 
+/// A limit of the rate at which a device of the machine is used, its first disk.
+fn disk(rate: u64) -> Value {
+    let numbers = std::fs::read_dir("/sys/block").into_iter().flatten().filter_map(|entry| {
+        let name = entry.ok()?.path().join("dev");
+        let text = std::fs::read_to_string(name).ok()?;
+        let (major, minor) = text.trim().split_once(':')?;
+        Some((major.parse::<i64>().ok()?, minor.parse::<i64>().ok()?))
+    });
+    let (major, minor) = numbers.min().unwrap_or((250, 250));
+    json!({"major": major, "minor": minor, "rate": rate})
+}
+
 fn resources(wild: bool) -> Edits {
     let at = |name: &str| -> &'static str {
         match name {
@@ -348,6 +370,7 @@ fn resources(wild: bool) -> Edits {
             "blockIO" => "/linux/resources/blockIO",
             "hugepageLimits" => "/linux/resources/hugepageLimits",
             "network" => "/linux/resources/network",
+            "rdma" => "/linux/resources/rdma",
             _ => "/linux/resources/unified",
         }
     };
@@ -359,23 +382,34 @@ fn resources(wild: bool) -> Edits {
             json!([{"limit": 268_435_456}, {"limit": 268_435_456, "swap": 536_870_912}, {"reservation": 134_217_728}, {"limit": 268_435_456, "swappiness": 50}]),
             json!([
                 {"limit": -1}, {"swap": 268_435_456}, {"limit": 268_435_456, "swap": 1000}, {"swappiness": 101},
-                {"limit": 268_435_456, "disableOOMKiller": true}, {"kernel": 268_435_456}, {"limit": 0}
+                {"limit": 268_435_456, "disableOOMKiller": true}, {"kernel": 268_435_456}, {"limit": 0},
+                {"kernelTCP": 268_435_456}, {"limit": 268_435_456, "useHierarchy": true}, {"limit": 268_435_456, "checkBeforeUpdate": true}
             ])
         ),
         set(
             at("cpu"),
             wild,
             json!([{"shares": 512}, {"shares": 2}, {"quota": 50_000, "period": 100_000}, {"cpus": "0"}, {"cpus": "0-1", "mems": "0"}]),
-            json!([{"shares": 1}, {"shares": 300_000}, {"quota": -1}, {"period": 50_000}, {"quota": 500}, {"cpus": "99"}, {"cpus": "odd"}])
+            json!([{"shares": 1}, {"shares": 300_000}, {"quota": -1}, {"period": 50_000}, {"quota": 500}, {"cpus": "99"}, {"cpus": "odd"},
+                {"realtimeRuntime": 1000, "realtimePeriod": 100_000}, {"quota": 50_000, "burst": 10_000}, {"idle": 1}])
         ),
-        set(at("blockIO"), wild, json!([{}]), json!([{"weight": 500}, {"weight": 5}, {"leafWeight": 500}])),
+        set(
+            at("blockIO"),
+            wild,
+            json!([{}, {"throttleReadBpsDevice": [disk(1 << 30)]}, {"throttleWriteIOPSDevice": [disk(100_000)], "throttleReadIOPSDevice": [disk(100_000)]}]),
+            json!([
+                {"weight": 500}, {"weight": 5}, {"leafWeight": 500}, {"throttleWriteBpsDevice": [{"major": 250, "minor": 250, "rate": 1}]},
+                {"weightDevice": [{"major": 254, "minor": 0, "weight": 500, "leafWeight": 500}]}, {"throttleReadBpsDevice": [disk(0)]}
+            ])
+        ),
         set(
             at("hugepageLimits"),
             wild,
             json!([[], [{"pageSize": "2MB", "limit": 4_194_304}]]),
             json!([[{"pageSize": "3MB", "limit": 0}], [{"pageSize": "odd", "limit": 0}]])
         ),
-        set(at("network"), wild, json!([{}]), json!([{"classID": 1_048_577}])),
+        set(at("network"), wild, json!([{}]), json!([{"classID": 1_048_577}, {"priorities": [{"name": "lo", "priority": 5}]}])),
+        set(at("rdma"), wild, json!([{}]), json!([{"mlx5_1": {"hcaHandles": 3, "hcaObjects": 1000}}])),
         set(at("unified"), wild, json!([{}]), json!([{"pids.max": "100"}, {"cgroup.freeze": "0"}, {"../odd": "1"}])),
     ]
     .boxed()
@@ -437,11 +471,21 @@ fn seccomp(wild: bool) -> Edits {
         of(wild, &["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"], &["ODD"]),
         0..=1,
     );
-    (proptest::collection::vec(rule, 0..4), architectures, flags)
-        .prop_map(|(rules, architectures, flags)| {
-            let profile = json!({
-                "defaultAction": "SCMP_ACT_ALLOW", "architectures": architectures, "flags": flags, "syscalls": rules
-            });
+    // Others end the runtime's own init, or the probe.
+    let rest = select(of(
+        wild,
+        &list(json!([{"defaultAction": "SCMP_ACT_ALLOW"}, {"defaultAction": "SCMP_ACT_LOG"}])),
+        &list(json!([
+            {"defaultAction": "SCMP_ACT_NOTIFY"}, {"defaultAction": ""}, {"defaultAction": "SCMP_ACT_ODD"},
+            {"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}, {"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "text"},
+            {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "@DIR/missing"}
+        ])),
+    ));
+    (proptest::collection::vec(rule, 0..4), architectures, flags, rest)
+        .prop_map(|(rules, architectures, flags, mut profile)| {
+            profile["architectures"] = json!(architectures);
+            profile["flags"] = json!(flags);
+            profile["syscalls"] = json!(rules);
             Edit::Set("/linux/seccomp".into(), profile)
         })
         .boxed()
@@ -469,7 +513,7 @@ fn newer() -> Edits {
         set(
             "/process/scheduler",
             false,
-            json!([{"policy": "SCHED_BATCH", "nice": 3}, {"policy": "SCHED_OTHER"}, {"policy": "SCHED_IDLE"}, {"policy": "SCHED_RR", "priority": 1}]),
+            json!([{"policy": "SCHED_BATCH", "nice": 3}, {"policy": "SCHED_OTHER"}, {"policy": "SCHED_IDLE"}, {"policy": "SCHED_RR", "priority": 1}, {"policy": "SCHED_FIFO", "priority": 2, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}]),
             none.clone()
         ),
         set(
@@ -496,7 +540,22 @@ fn newer() -> Edits {
 fn the_rest(wild: bool) -> Edits {
     prop_oneof![
         set("/annotations", wild, json!([{"a": "b"}, {}]), json!([{"": ""}, {"org.systemd.property.X": "'y'"}, null])),
-        set("/ociVersion", wild, json!(["1.0.0", "1.0.2-dev", "1.3.0", "1.9.7"]), json!([])),
+        set("/ociVersion", wild, json!(["1.0.0", "1.0.2-dev", "1.3.0", "1.9.7"]), json!(["2.0.0", "odd", "", null])),
+        set(
+            "/linux/cgroupsPath",
+            wild,
+            json!(["@CGROUP", "/@CGROUP"]),
+            json!(["/../../@CGROUP", "/./x/../@CGROUP", "../@CGROUP"])
+        ),
+        set(
+            "/linux/intelRdt",
+            wild,
+            json!([null]),
+            json!([{"l3CacheSchema": "L3:0=f"}, {"closID": "a/b", "memBwSchema": "MB:0=50"}])
+        ),
+        set("/windows", wild, json!([{"layerFolders": ["x"]}]), json!([])),
+        set("/vm", wild, json!([{"kernel": {"path": "/vmlinuz"}}]), json!([])),
+        set("/solaris", wild, json!([{"anet": []}]), json!([])),
         set(
             "/linux/rootfsPropagation",
             wild,

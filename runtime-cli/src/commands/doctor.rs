@@ -48,5 +48,10 @@ fn report(findings: &[Finding]) -> String {
             let _ = writeln!(text, "  {:<8} fix: {fix}", "");
         }
     }
+    let of = |health| findings.iter().filter(|finding| finding.health == health).count();
+    if of(Health::Missing) == 0 {
+        let limits = of(Health::Limited);
+        let _ = writeln!(text, "containers can run here; limited: {limits} of {}", findings.len());
+    }
     text
 }

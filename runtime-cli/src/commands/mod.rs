@@ -81,7 +81,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// The socket of the bus of the caller's own systemd; none for root of the machine, whose is the system's.
-fn user_bus() -> Result<Option<String>, Failure> {
+pub(crate) fn user_bus() -> Result<Option<String>, Failure> {
     let euid = nix::unistd::geteuid();
     let map = std::fs::read_to_string("/proc/self/uid_map");
     let map = map.map_err(|error| Failure::os("read /proc/self/uid_map", &error))?;

@@ -4,6 +4,7 @@
 
 use super::Finding;
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// Looks for corten in the text of a file.
 type Reader = fn(&str) -> Result<Option<String>, String>;
@@ -11,43 +12,71 @@ type Reader = fn(&str) -> Result<Option<String>, String>;
 const AREA: &str = "clients";
 
 pub(super) fn examine() -> Vec<Finding> {
+    let own = std::env::current_exe().map_or("/usr/local/bin/corten".into(), |path| path.display().to_string());
+    let users = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config/containers"));
+    let of_podman = [users, Some("/etc/containers".into()), Some("/usr/share/containers".into())];
+    let of_podman = of_podman.into_iter().flatten().flat_map(|directory| containers_conf(&directory)).collect();
     vec![
         client(
             "docker",
-            &["/etc/docker/daemon.json"],
+            "dockerd",
+            vec!["/etc/docker/daemon.json".into()],
             docker,
-            "add {\"runtimes\": {\"corten\": {\"path\": \"/usr/local/bin/corten\"}}} to /etc/docker/daemon.json",
+            &format!(r#"add {{"runtimes": {{"corten": {{"path": "{own}"}}}}}} to /etc/docker/daemon.json"#),
         ),
         client(
             "containerd",
-            &["/etc/containerd/config.toml"],
+            "containerd",
+            with_drop_ins("/etc/containerd/config.toml".into(), Path::new("/etc/containerd/conf.d"), "toml"),
             containerd,
-            "set BinaryName = \"/usr/local/bin/corten\" in the options of a runtime of /etc/containerd/config.toml",
+            &format!(r#"set BinaryName = "{own}" in the options of a runtime of /etc/containerd/config.toml"#),
         ),
         client(
             "podman",
-            &["/etc/containers/containers.conf", "/usr/share/containers/containers.conf"],
+            "podman",
+            of_podman,
             podman,
-            "add corten = [\"/usr/local/bin/corten\"] below [engine.runtimes] in /etc/containers/containers.conf",
+            &format!(r#"add corten = ["{own}"] below [engine.runtimes] in /etc/containers/containers.conf"#),
         ),
     ]
 }
 
-/// What a client's files say: none when there is no file, an error when one cannot be understood.
-fn client(name: &str, paths: &[&str], read: Reader, fix: &str) -> Finding {
-    let mut found = false;
+/// `containers.conf` of a directory and its drop-ins, see `containers.conf(5)`.
+fn containers_conf(directory: &Path) -> Vec<PathBuf> {
+    with_drop_ins(directory.join("containers.conf"), &directory.join("containers.conf.d"), "conf")
+}
+
+/// A file, and those of a directory that have this extension.
+fn with_drop_ins(file: PathBuf, directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let drop_ins = entries.filter(|path| path.extension().is_some_and(|found| found == extension));
+    std::iter::once(file).chain(drop_ins).collect()
+}
+
+/// Where a program is, by PATH and where the system's daemons are.
+pub(super) fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories =
+        std::env::split_paths(&path).chain(["/usr/sbin", "/usr/bin", "/usr/local/bin"].map(PathBuf::from));
+    directories.map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
+/// What a client's files say; an error when one cannot be understood.
+fn client(name: &str, program: &str, paths: Vec<PathBuf>, read: Reader, fix: &str) -> Finding {
+    let mut looked_at = Vec::new();
     for path in paths {
-        let Ok(text) = std::fs::read_to_string(path) else { continue };
-        found = true;
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let path = path.display().to_string();
         match read(&text) {
             Ok(Some(how)) => return Finding::good(AREA, name, format!("{path}: {how}")),
-            Ok(None) => {}
+            Ok(None) => looked_at.push(path),
             Err(error) => return Finding::limited(AREA, name, format!("{path}: {error}"), "mend the file"),
         }
     }
-    match found {
-        true => Finding::limited(AREA, name, format!("{} does not name corten", paths.join(" or ")), fix),
-        false => Finding::limited(AREA, name, "not configured here", fix),
+    match (looked_at.as_slice(), installed(program)) {
+        ([], None) => Finding::good(AREA, name, "neither installed nor configured here"),
+        ([], Some(_)) => Finding::limited(AREA, name, "has no settings here, so it calls another runtime", fix),
+        (files, _) => Finding::limited(AREA, name, format!("{} does not name corten", files.join(" or ")), fix),
     }
 }
 

@@ -77,6 +77,13 @@ fn kernel() -> Vec<Finding> {
         let subject = format!("{}(2)", call.name);
         findings.push(match call.present {
             true => Finding::good("kernel", subject, call.purpose),
+            // The one that has a fallback.
+            false if call.name == "mount_setattr" => Finding::limited(
+                "kernel",
+                subject,
+                "not there; attributes of whole mount trees (rro) and id-mapped mounts fail",
+                &format!("Linux {} or newer", call.since),
+            ),
             false => Finding::missing(
                 "kernel",
                 subject,
@@ -168,16 +175,53 @@ fn cgroups() -> Vec<Finding> {
             ),
         });
     }
-    findings.push(match Path::new("/run/systemd/system").is_dir() {
-        true => Finding::good("cgroups", "systemd", "runs: engines may use their systemd cgroup driver"),
-        false => Finding::limited(
-            "cgroups",
-            "systemd",
-            "does not run: --systemd-cgroup will fail",
-            "cgroupfs as the engine's cgroup driver",
-        ),
-    });
+    findings.push(systemd());
+    if !nix::unistd::geteuid().is_root() {
+        findings.push(delegation(&host));
+    }
     findings
+}
+
+/// Whether systemd can be asked for a cgroup: by root its system manager, by an ordinary user the user's own.
+fn systemd() -> Finding {
+    let (area, subject) = ("cgroups", "systemd");
+    if !Path::new("/run/systemd/system").is_dir() {
+        let fix = "cgroupfs as the engine's cgroup driver";
+        return Finding::limited(area, subject, "does not run: --systemd-cgroup will fail", fix);
+    }
+    let (bus, fix) = match crate::commands::user_bus().unwrap_or_default() {
+        None => ("/run/dbus/system_bus_socket".into(), "start dbus (the packages dbus or dbus-broker)"),
+        Some(bus) => {
+            (bus, "a session of this user (loginctl enable-linger), with XDG_RUNTIME_DIR and dbus-user-session")
+        }
+    };
+    if Path::new(&bus).exists() {
+        return Finding::good(area, subject, "runs: engines may use their systemd cgroup driver");
+    }
+    Finding::limited(area, subject, format!("cannot be asked, there is no {bus}: --systemd-cgroup will fail"), fix)
+}
+
+/// An ordinary user has limits only in a cgroup that is the user's own.
+fn delegation(host: &HostCgroups) -> Finding {
+    let own = host.v2.as_ref().map(|v2| format!("{}{}", v2.mount_point, v2.own_path));
+    let writable = |path: &String| nix::unistd::access(Path::new(path), nix::unistd::AccessFlags::W_OK).is_ok();
+    match own {
+        Some(own) if host.v1.is_empty() && writable(&own) => {
+            Finding::good("cgroups", "delegation", format!("{own} is this user's own"))
+        }
+        Some(own) if host.v1.is_empty() => Finding::limited(
+            "cgroups",
+            "delegation",
+            format!("{own} is not this user's own: containers have no limits, and cannot be paused"),
+            "systemd-run --user --scope --property=Delegate=yes COMMAND, or the engine's systemd cgroup driver",
+        ),
+        _ => Finding::limited(
+            "cgroups",
+            "delegation",
+            "version 1 is not handed to ordinary users: containers have no limits, and cannot be paused",
+            "version 2 alone: systemd.unified_cgroup_hierarchy=1 on the kernel's command line",
+        ),
+    }
 }
 
 fn controllers(host: &HostCgroups) -> Vec<String> {
@@ -221,18 +265,33 @@ fn caller(state_root: &Path) -> Vec<Finding> {
         findings.push(Finding::good("caller", "user", "root"));
     } else {
         let user = nix::unistd::User::from_uid(euid).ok().flatten().map(|user| user.name);
+        findings.push(Finding::good(
+            "caller",
+            "user",
+            format!("{} ({euid})", user.as_deref().unwrap_or("without a name")),
+        ));
         findings.extend(["/etc/subuid", "/etc/subgid"].map(|path| subordinate(path, euid.as_raw(), user.as_deref())));
+        findings.extend(["newuidmap", "newgidmap"].map(mapper));
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let held = held.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
     // capability.h
-    for (name, number, meaning) in [
-        ("CAP_SYS_ADMIN", 21, "containers take a user namespace"),
-        ("CAP_SYS_RESOURCE", 24, "hard limits cannot be raised, oom_score_adj cannot be lowered"),
+    for (name, number, meaning, fix) in [
+        (
+            "CAP_SYS_ADMIN",
+            21,
+            "containers need a user namespace of their own",
+            "a bundle with one (corten spec --rootless, a rootless engine), or run as root",
+        ),
+        (
+            "CAP_SYS_RESOURCE",
+            24,
+            "hard limits cannot be raised, oom_score_adj cannot be lowered",
+            "run as root, with a bounding set that has it",
+        ),
     ] {
         if held & (1 << number) == 0 {
-            let fix = "run as root, with a bounding set that has it";
             findings.push(Finding::limited("caller", name, format!("not held: {meaning}"), fix));
         }
     }
@@ -247,6 +306,19 @@ fn caller(state_root: &Path) -> Vec<Finding> {
         }
     });
     findings
+}
+
+/// What writes the ranges into a user namespace.
+fn mapper(program: &str) -> Finding {
+    match clients::installed(program) {
+        Some(path) => Finding::good("caller", program, path.display().to_string()),
+        None => Finding::limited(
+            "caller",
+            program,
+            "not in PATH: only one id can be mapped",
+            "install it (the package uidmap or shadow-utils)",
+        ),
+    }
 }
 
 /// The ranges of ids that a user may map, see `subuid(5)`.

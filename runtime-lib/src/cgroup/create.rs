@@ -1,12 +1,12 @@
 //! Making the directories and writing the limits.
 
 use super::files::{self, ControlFile};
-use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, owner, processes_below};
+use super::found::{MARKED, may_be_taken_over};
+use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, device_list, devices, owner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::cgroup::{CgroupWrite, IfAbsent, device_properties, properties_of};
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
-use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -92,8 +92,7 @@ impl Made {
     /// Those of [`Cgroup::join`]; systemd cannot be reached, refuses, or does not answer in time.
     pub fn join(&self, plan: &CgroupPlan, pid: i32) -> Result<()> {
         if self.rules_before_join() {
-            let rules: Vec<CgroupWrite> = plan.writes.iter().filter(|write| is_device_rule(write)).cloned().collect();
-            write_all(&self.own_directories(), &rules, Ok(()), &mut |_| ())?;
+            self.write_rules(plan)?;
         }
         let (Some(scope), Some(asked)) = (&self.cgroup.scope, &plan.systemd) else { return self.cgroup.join(pid) };
         let version_1 = self.cgroup.is_version_1();
@@ -133,6 +132,16 @@ impl Made {
         self.cgroup.join_all(pid)
     }
 
+    /// Those of an existing cgroup take the place of what it had, which may have others below.
+    fn write_rules(&self, plan: &CgroupPlan) -> Result<()> {
+        let directory = self.cgroup.paths.of_controller("devices").map(|(_, directory)| directory.absolute());
+        if let Some(existing) = directory.filter(|directory| self.cgroup.existed.contains(directory)) {
+            return device_list::replace(&existing, &plan.devices);
+        }
+        let rules: Vec<CgroupWrite> = plan.writes.iter().filter(|write| is_device_rule(write)).cloned().collect();
+        write_all(&self.own_directories(), &rules, Ok(()), &mut |_| ())
+    }
+
     fn own_directories(&self) -> Vec<PathBuf> {
         self.cgroup.paths.directories().map(CgroupDirectory::absolute).collect()
     }
@@ -164,7 +173,7 @@ impl Made {
     }
 }
 
-fn is_device_rule(write: &CgroupWrite) -> bool {
+pub(super) fn is_device_rule(write: &CgroupWrite) -> bool {
     write.location == "linux.resources.devices" || write.location.starts_with("linux.resources.devices[")
 }
 
@@ -241,7 +250,7 @@ fn make_directories(made: &mut Made) -> Result<()> {
         make_directory(directory, &mut made.directories)?;
         let own = directory.absolute();
         if !made.directories.contains(&own) {
-            everything_below(&own, &mut made.cgroup.existed);
+            made.cgroup.note_existing(&own);
         }
         if directory.controllers.iter().any(|name| name == "cpuset") {
             inherit_cpuset(directory, made.directories.get(known..).unwrap_or_default())?;
@@ -250,18 +259,12 @@ fn make_directories(made: &mut Made) -> Result<()> {
     Ok(())
 }
 
-/// A cgroup and all below it.
-fn everything_below(directory: &Path, found: &mut BTreeSet<PathBuf>) {
-    files::subdirectories(directory).iter().for_each(|below| everything_below(below, found));
-    found.insert(directory.to_owned());
-}
-
 /// Makes the container's directory in one hierarchy and the missing ones above it.
 fn make_directory(directory: &CgroupDirectory, made: &mut Vec<PathBuf>) -> Result<()> {
     let path = directory.absolute();
     let fault = |path: &Path, e: Errno| Error::os(format!("mkdir {}", path.display()), e).at("linux.cgroupsPath");
     for _ in 0..RACES {
-        match mkdir(&path) {
+        match nix::unistd::mkdir(&path, MARKED) {
             Ok(()) => {
                 made.push(path);
                 return Ok(());
@@ -274,14 +277,10 @@ fn make_directory(directory: &CgroupDirectory, made: &mut Vec<PathBuf>) -> Resul
     Err(fault(&path, Errno::ENOENT))
 }
 
-fn mkdir(path: &Path) -> Result<(), Errno> {
-    nix::unistd::mkdir(path, Mode::from_bits_truncate(0o755))
-}
-
 /// Makes the directories between the mount point and the container's.
 fn make_above(directory: &CgroupDirectory, made: &mut Vec<PathBuf>) -> Result<(), (PathBuf, Errno)> {
     for path in above(directory) {
-        match mkdir(&path) {
+        match nix::unistd::mkdir(&path, Mode::from_bits_truncate(0o755)) {
             Ok(()) if !made.contains(&path) => made.push(path),
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(e) => return Err((path, e)),
@@ -298,20 +297,6 @@ fn above(directory: &CgroupDirectory) -> Vec<PathBuf> {
         own.ancestors().skip(1).take_while(|path| *path != root).map(Path::to_owned).collect();
     above.reverse();
     above
-}
-
-/// An existing cgroup is used if nobody else uses it: to remove the container would be to kill what is in it.
-fn may_be_taken_over(path: &Path) -> Result<()> {
-    let inside = processes_below(path)?.len();
-    if inside > 0 {
-        let text = format!("container's cgroup is not empty: {inside} process(es) found in {}", path.display());
-        return Err(Error::config("linux.cgroupsPath", text));
-    }
-    if super::freeze::directory_is_frozen(path)? {
-        let text = format!("container's cgroup unexpectedly frozen: {}", path.display());
-        return Err(Error::config("linux.cgroupsPath", text));
-    }
-    Ok(())
 }
 
 /// A new version 1 cpuset has neither processors nor memory, and no process can join it: it gets its parent's, level by

@@ -2,6 +2,7 @@
 
 use super::{Cgroup, files, processes_below};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys::pidfd;
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -220,9 +221,7 @@ pub(super) fn directory_is_frozen(directory: &Path) -> Result<bool> {
 /// Signals each process once, and says whether there were any.
 fn signal_all(directory: &Path, signal: i32) -> Result<bool> {
     let pids = processes_below(directory)?;
-    for &pid in &pids {
-        send(pid, signal)?;
-    }
+    send(&pids, signal, || processes_below(directory))?;
     Ok(!pids.is_empty())
 }
 
@@ -236,18 +235,48 @@ fn kill_rest(directory: &Path) -> Result<()> {
         if fresh.is_empty() {
             return Ok(());
         }
-        for &pid in &fresh {
-            send(pid, libc::SIGKILL)?;
-        }
+        send(&fresh, libc::SIGKILL, || processes_below(directory))?;
         known = pids;
     }
     Err(Error::new(ErrorKind::Os, format!("processes in {} fork faster than they can be killed", directory.display())))
 }
 
-/// `kill(2)` by number, since nix's type leaves the realtime signals out.
-fn send(pid: i32, signal: i32) -> Result<()> {
-    match crate::sys::kill::kill(pid, signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(e) => Err(Error::os(format!("kill {pid} with signal {signal}"), e)),
+/// Signals the processes `pids` of a cgroup whose processes `list` gives. A number may be another process by now, of whomever:
+/// who is still in the cgroup once it is held by a descriptor is the one that is meant.
+fn send(pids: &[i32], signal: i32, list: impl Fn() -> Result<Vec<i32>>) -> Result<()> {
+    // Few at a time: they are descriptors of the caller's.
+    for some in pids.chunks(64) {
+        let mut held = Vec::with_capacity(some.len());
+        for &pid in some {
+            match pidfd::open(pid) {
+                Ok(process) => held.push((pid, process)),
+                Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(Error::os(format!("open process {pid}"), errno)),
+            }
+        }
+        let left = list()?;
+        for (pid, process) in held.iter().filter(|(pid, _)| left.contains(pid)) {
+            match pidfd::signal(process, signal) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(Error::os(format!("kill {pid} with signal {signal}"), errno)),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_no_longer_in_the_cgroup_is_not_signalled() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id() as i32;
+        send(&[pid], libc::SIGKILL, || Ok(Vec::new())).unwrap();
+        send(&[pid, i32::MAX], 0, || Ok(vec![pid, i32::MAX])).unwrap();
+        assert!(child.try_wait().unwrap().is_none());
+        send(&[pid], libc::SIGKILL, || Ok(vec![pid])).unwrap();
+        assert!(!child.wait().unwrap().success());
     }
 }

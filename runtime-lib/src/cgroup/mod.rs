@@ -9,8 +9,10 @@
 
 mod below;
 mod create;
+mod device_list;
 mod devices;
 mod files;
+mod found;
 mod freeze;
 mod oom;
 mod owner;

@@ -1,6 +1,7 @@
 //! Taking the directories away.
 
 use super::create::is_rootless;
+use super::found::is_marked;
 use super::{Cgroup, devices, files};
 use crate::error::{Error, Result};
 use nix::errno::Errno;
@@ -40,11 +41,38 @@ impl Cgroup {
 }
 
 impl Cgroup {
+    /// Removes what a `create` left that was killed before the record said which of the cgroups had been there: those with
+    /// the mark of this runtime, if nobody uses them. None of their processes is killed, since they may be somebody else's; an
+    /// init of ours has lost its launcher, and is waited for.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove).
+    pub(crate) fn remove_marked(&self) -> Result<()> {
+        if self.scope.is_some() {
+            self.kill(libc::SIGKILL)?; // the unit has a mark of its own
+            return self.remove();
+        }
+        let mut result = Ok(());
+        for directory in self.paths.directories().map(|directory| directory.absolute()) {
+            result = result.and(match self.existed.contains(&directory) {
+                true => self.detach_rules(&directory),
+                false => is_marked(&directory).and_then(|marked| if marked { alone(&directory) } else { Ok(()) }),
+            });
+        }
+        result
+    }
+
     /// Leaves what existed, but without the container's device rules.
     pub(super) fn remove_but_existed(&self, directory: &Path) -> Result<()> {
         if !self.existed.contains(directory) {
             return tree(directory);
         }
+        self.detach_rules(directory)?;
+        let below = files::subdirectories(directory);
+        below.iter().map(|below| self.remove_but_existed(below)).fold(Ok(()), Result::and)
+    }
+
+    fn detach_rules(&self, directory: &Path) -> Result<()> {
         if self.paths.unified().is_some_and(|unified| unified.absolute() == directory) {
             match devices::detach(directory) {
                 Err(Errno::EPERM) if is_rootless() => {}
@@ -55,17 +83,28 @@ impl Cgroup {
                 }
             }
         }
-        let below = files::subdirectories(directory);
-        below.iter().map(|below| self.remove_but_existed(below)).fold(Ok(()), Result::and)
+        Ok(())
     }
 }
 
 /// Removes a cgroup and everything below it.
 fn tree(directory: &Path) -> Result<()> {
+    patiently(directory, || try_tree(directory))
+}
+
+/// Removes a cgroup, unless there are others below it.
+fn alone(directory: &Path) -> Result<()> {
+    patiently(directory, || match remove_directory(directory) {
+        Err(Errno::EBUSY | Errno::ENOTEMPTY) if !files::subdirectories(directory).is_empty() => Ok(()),
+        result => result,
+    })
+}
+
+fn patiently(directory: &Path, remove: impl Fn() -> Result<(), Errno>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     loop {
-        match try_tree(directory) {
+        match remove() {
             Ok(()) => return Ok(()),
             Err(Errno::EBUSY | Errno::ENOTEMPTY) if Instant::now() < deadline => {}
             Err(e) => return Err(Error::os(format!("rmdir {}", directory.display()), e)),
@@ -77,19 +116,23 @@ fn tree(directory: &Path) -> Result<()> {
 
 /// The directory alone is tried first, which mostly is all there is.
 fn try_tree(directory: &Path) -> Result<(), Errno> {
-    let rmdir = || match std::fs::remove_dir(directory) {
-        Ok(()) => Ok(()),
-        Err(e) => match Errno::from_raw(e.raw_os_error().unwrap_or_default()) {
-            Errno::ENOENT => Ok(()),
-            e => Err(e),
-        },
-    };
-    match rmdir() {
+    match remove_directory(directory) {
         Err(Errno::EBUSY | Errno::ENOTEMPTY) => {}
         result => return result,
     }
     for below in files::subdirectories(directory) {
         try_tree(&below)?;
     }
-    rmdir()
+    remove_directory(directory)
+}
+
+/// One that is gone already is no fault.
+fn remove_directory(directory: &Path) -> Result<(), Errno> {
+    match std::fs::remove_dir(directory) {
+        Ok(()) => Ok(()),
+        Err(e) => match Errno::from_raw(e.raw_os_error().unwrap_or_default()) {
+            Errno::ENOENT => Ok(()),
+            e => Err(e),
+        },
+    }
 }

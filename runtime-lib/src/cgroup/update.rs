@@ -1,6 +1,7 @@
 //! New limits for a container that is there.
 
-use super::create::{enable_all, write_all};
+use super::create::{enable_all, is_device_rule, write_all};
+use super::device_list::{self, DeviceList};
 use super::{Cgroup, CgroupDirectory, CgroupPaths, CgroupPlan, devices, files};
 use crate::error::{Error, Result};
 use crate::plan::cgroup::{CgroupWrite, DevicePolicy};
@@ -16,20 +17,32 @@ impl Cgroup {
     pub fn update(&self, change: &CgroupPlan, with_devices: bool) -> Result<()> {
         self.must_be_ours()?;
         let own: Vec<PathBuf> = self.paths.directories().map(CgroupDirectory::absolute).collect();
+        let limits: Vec<CgroupWrite> = change.writes.iter().filter(|write| !is_device_rule(write)).cloned().collect();
         let mut old = Vec::new();
         let enabling = if self.scope.is_some() { Ok(()) } else { enable_all(change) };
-        let mut written = write_all(&own, &change.writes, enabling, &mut |file| old.extend(value_of(file)));
+        let mut written = write_all(&own, &limits, enabling, &mut |file| old.extend(value_of(file)));
         if self.scope.is_some() {
             // What the kernel takes, systemd is told. It rounds some values, so that they are written once more.
             let rules = with_devices.then_some(&change.devices);
-            written = written.and_then(|()| self.tell_manager_still(&change.writes, rules));
-            written = written.and_then(|()| write_all(&own, &change.writes, Ok(()), &mut |_| ()));
+            written = written.and_then(|()| self.tell_manager_still(&limits, rules));
+            written = written.and_then(|()| write_all(&own, &limits, Ok(()), &mut |_| ()));
         }
-        let done = written.and_then(|()| match &self.paths {
-            CgroupPaths::V2 { directory } if with_devices => devices::replace(&directory.absolute(), &change.devices),
-            _ => Ok(()),
-        });
-        done.inspect_err(|_| restore(&old))
+        let rules = with_devices.then_some(&change.devices);
+        written.and_then(|()| rules.map_or(Ok(()), |rules| self.replace_rules(rules))).inspect_err(|_| restore(&old))
+    }
+
+    /// If one of version 1's is refused, those before come back.
+    fn replace_rules(&self, rules: &DevicePolicy) -> Result<()> {
+        if let CgroupPaths::V2 { directory } = &self.paths {
+            return devices::replace(&directory.absolute(), rules);
+        }
+        let Some((_, directory)) = self.paths.of_controller("devices") else { return Ok(()) };
+        let directory = directory.absolute();
+        let old = DeviceList::read(&directory)?.map(|list| list.policy());
+        device_list::replace(&directory, rules).inspect_err(|_| {
+            // The kernel's fault is the one to tell.
+            let _ = old.map(|old| device_list::replace(&directory, &old));
+        })
     }
 
     /// systemd writes the device rules of version 1 one after the other, the first of which forbids everything: nothing of

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 /// # }
 /// ```
 #[derive(Debug)]
+#[must_use = "nothing is made until create or run is called"]
 pub struct ContainerBuilder {
     pub(super) id: ContainerId,
     pub(super) root: PathBuf,

@@ -69,21 +69,25 @@ impl Container {
         spec::check_schemas(rdt.l3_cache_schema.as_deref(), rdt.mem_bw_schema.as_deref())?;
         let (lock, mut record) = self.lock()?;
         self.must_live(&record, &lock)?;
+        let before = record.clone();
         let mut undo = Undo::default();
         if !rdt.is_empty() {
             let processes = if record.resctrl.is_none() { record.cgroup.processes()? } else { Vec::new() };
             let (root, id) = (Resctrl::probe(), record.id.as_str());
-            let (group, before) = resctrl::change(rdt, record.resctrl.as_ref(), root.as_ref(), id, &processes)?;
+            let (group, changed) = resctrl::change(rdt, record.resctrl.as_ref(), root.as_ref(), id, &processes)?;
             record.resctrl = Some(group);
-            undo.push(|| before.restore());
+            undo.push(|| changed.restore());
         }
         let change = lower_change(change, &record.resources()?, record.cgroup.paths())?;
         if let Some(memory) = change.merged.memory().filter(|memory| memory.check_before_update() == Some(true)) {
             record.cgroup.check_memory_use(memory.limit(), memory.swap())?;
         }
-        record.cgroup.update(&change.plan, change.with_devices)?;
+        // Recorded first: what an update that is cut off was to change, the next one completes. The other way round it would
+        // take back what has changed already, of values that have a meaning only together.
         record.resources = Some(change.merged);
         self.entry.write_record(&record)?;
+        undo.push(|| drop(self.entry.write_record(&before)));
+        record.cgroup.update(&change.plan, change.with_devices)?;
         undo.defuse();
         Ok(())
     }

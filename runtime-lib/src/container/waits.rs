@@ -52,7 +52,10 @@ pub(super) fn end(pidfd: &OwnedFd) -> Result<()> {
     }
     let ended = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(10_000u16));
     match ended {
-        Ok(0) => Err(Error::new(ErrorKind::Os, "the container's first process does not end")),
+        // That of a pid namespace ends only when all others are reaped, those too that were added and have a parent outside:
+        // zap_pid_ns_processes() in the kernel.
+        Ok(0) => Err(Error::new(ErrorKind::Os, "the container's first process does not end")
+            .hint("what was added by exec and has ended must be reaped by its parent first")),
         _ => Ok(()),
     }
 }

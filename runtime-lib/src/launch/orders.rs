@@ -124,6 +124,7 @@ pub(super) fn encode(plan: &Plan, places: &Places, hand_offs: &HandOffs) -> Resu
         hostname: identity.hostname.as_ref().map(|_| text.hostname.as_c_str()),
         domainname: identity.domainname.as_ref().map(|_| text.domainname.as_c_str()),
         sysctl: lists.sysctl.list(),
+        readonly_late: lists.readonly_late.list(),
         readonly_paths: lists.readonly_paths.list(),
         masked_paths: lists.masked_paths.list(),
         rlimits: lists.rlimits.list(),
@@ -181,6 +182,7 @@ struct Lists {
     create_container: Encoded,
     start_container: Encoded,
     sysctl: Encoded,
+    readonly_late: Encoded,
     readonly_paths: Encoded,
     masked_paths: Encoded,
     args: Encoded,
@@ -223,6 +225,7 @@ impl Lists {
                 wire::Sysctl { path: &path, value: &value }.put(sink);
                 Ok(())
             })?,
+            readonly_late: Encoded::strings(&plan.readonly_late().map(|step| &step.target).collect::<Vec<_>>())?,
             readonly_paths: Encoded::strings(&plan.readonly_paths)?,
             masked_paths: Encoded::strings(&plan.masked_paths)?,
             args: Encoded::strings(&plan.process.args)?,
@@ -290,7 +293,6 @@ fn rootfs<'a>(plan: &Plan, path: &'a CStr) -> wire::Rootfs<'a> {
         host_mounts: !plan.namespaces.has_mount_namespace(),
         no_pivot: plan.choices.no_pivot,
         readonly: rootfs.readonly,
-        readonly_dev: rootfs.readonly_dev,
         bind_devices: plan.devices.bind,
     }
 }

@@ -103,6 +103,10 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::MaskedPaths => {
             place(format!("linux.maskedPaths[{index}]"), format!("mask {}", path(&plan.masked_paths)))
         }
+        Phase::ReadonlyMounts => match plan.readonly_late().nth(index) {
+            Some(step) => place(format!("mounts[{}]", step.index), format!("make {} read-only", step.target)),
+            None => bare("make mounts read-only"),
+        },
         Phase::ReadonlyRoot => place("root.readonly", "make the root file system read-only"),
         Phase::MakeCwd | Phase::Cwd => place("process.cwd", format!("enter {}", plan.process.cwd)),
         Phase::Rlimits => match plan.process.rlimits.get(index) {

@@ -47,7 +47,7 @@ pub(crate) fn lower(mut spec: ValidSpec, process: Process, existing: &Existing<'
             propagation: PropagationKind::Private,
             propagation_recursive: false,
             readonly: false,
-            readonly_dev: false,
+            readonly_late: Vec::new(),
         },
         mounts: Vec::new(),
         devices: Devices { nodes: Vec::new(), links: Vec::new(), bind: false },

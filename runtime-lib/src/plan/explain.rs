@@ -38,6 +38,9 @@ impl Display for Plan {
         for step in &self.mounts {
             line!(f, "  {step}")?;
         }
+        for step in self.readonly_late() {
+            line!(f, "  mounts[{}]: {} becomes read-only when everything is in it", step.index, step.target)?;
+        }
         self.files(f)?;
         self.privileges(f)?;
         self.program(f)?;

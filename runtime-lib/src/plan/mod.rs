@@ -125,8 +125,9 @@ pub struct Rootfs {
     pub propagation_recursive: bool,
     /// `root.readonly`.
     pub readonly: bool,
-    /// /dev is made read-only after its nodes were made.
-    pub readonly_dev: bool,
+    /// The steps of `mounts` whose tmpfs is made read-only at the end, when all that goes into it is there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub readonly_late: Vec<usize>,
 }
 
 /// Computes what `create` of `bundle` will do on `host`.
@@ -141,7 +142,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
     };
     let namespaces = namespaces::lower(spec, host);
     namespaces::check_groups(namespaces.set_groups, &spec.process)?;
-    let (mut mounts, readonly_dev) = mounts::lower(spec, bundle, host, &cgroup)?;
+    let (mut mounts, readonly_late) = mounts::lower(spec, bundle, host, &cgroup)?;
     mounts.extend(choices.notify_directory.clone().map(|source| mounts::notify(spec, source)));
     let propagation = spec.rootfs_propagation;
     let resctrl = spec.intel_rdt.as_ref().map(|rdt| resctrl::lower(rdt, host.resctrl.as_ref(), id)).transpose()?;
@@ -159,7 +160,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
             propagation: propagation.map_or(PropagationKind::Slave, |propagation| propagation.kind),
             propagation_recursive: propagation.is_none_or(|propagation| propagation.recursive),
             readonly: spec.root.readonly,
-            readonly_dev,
+            readonly_late,
         },
         devices: devices::lower(spec, &namespaces),
         namespaces,
@@ -181,6 +182,11 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
 }
 
 impl Plan {
+    /// The steps of [`Rootfs::readonly_late`].
+    pub(crate) fn readonly_late(&self) -> impl Iterator<Item = &MountStep> {
+        self.rootfs.readonly_late.iter().filter_map(|place| self.mounts.get(*place))
+    }
+
     /// The container gets no cgroup of its own: it sees the one that the caller is in, which by default is right above.
     pub(crate) fn stay_in_own_cgroup(&mut self) {
         let own: Vec<_> = self.cgroup.paths.directories().map(|directory| directory.absolute()).collect();

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::spec::{Mount, MountAttrs, MountIdMap, MountKind, Namespace, Propagation, ValidSpec};
 use serde::Serialize;
+use std::path::Path;
 
 /// One step: something is done at a place inside the rootfs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -134,24 +135,38 @@ fn refuse_place(mount: &Mount) -> Result<()> {
     }
 }
 
-/// The steps, and whether /dev is to be made read-only at the end.
+/// Whether the file system of `mounts[index]` is to be made read-only only at the end: /dev gets its nodes first, and a tmpfs what is
+/// mounted below it. One that a later mount covers cannot be found by its place any more, and is read-only at once.
+fn is_readonly_late(mounts: &[Mount], index: usize) -> bool {
+    let Some(mount) = mounts.get(index) else { return false };
+    let of_memory = matches!(&mount.kind, MountKind::Filesystem { fstype, .. } if fstype == "tmpfs");
+    if mount.remount || mount.attrs.set & libc::MS_RDONLY == 0 {
+        return false;
+    }
+    if mount.destination == "/dev" {
+        return matches!(mount.kind, MountKind::Filesystem { .. });
+    }
+    let covers = |later: &Mount| !later.remount && Path::new(&mount.destination).starts_with(&later.destination);
+    of_memory && !mounts.iter().skip(index + 1).any(covers)
+}
+
+/// The steps, and those of them that are made read-only at the end.
 pub(super) fn lower(
     spec: &ValidSpec,
     bundle: &Bundle,
     host: &Host,
     cgroup: &CgroupPlan,
-) -> Result<(Vec<MountStep>, bool)> {
+) -> Result<(Vec<MountStep>, Vec<usize>)> {
     let mut steps = Vec::with_capacity(spec.mounts.len());
-    let mut readonly_dev = false;
-    for mount in &spec.mounts {
+    let mut readonly_late = Vec::new();
+    for (index, mount) in spec.mounts.iter().enumerate() {
         refuse_place(mount)?;
         let mut attrs = mount.attrs;
         let mut withheld = 0;
-        // /dev gets its nodes, and what is mounted below it, first.
-        if mount.destination == "/dev" && attrs.set & libc::MS_RDONLY != 0 && !is_bind(mount) {
+        if is_readonly_late(&spec.mounts, index) {
             withheld = libc::MS_RDONLY;
             attrs.set &= !withheld;
-            readonly_dev = true;
+            readonly_late.push(steps.len());
         }
         match &mount.kind {
             _ if mount.remount => steps.push(remount(mount)),
@@ -191,7 +206,7 @@ pub(super) fn lower(
             step.id_map = Some(own_ids(id_map, spec));
         }
     }
-    Ok((steps, readonly_dev))
+    Ok((steps, readonly_late))
 }
 
 /// Where the directory of the socket for `sd_notify(3)` is in the container, as with runc.

@@ -321,6 +321,11 @@ impl Entry {
         self.read(INIT)
     }
 
+    /// Whether its create came past the making of its cgroups, after which the record says which of them were there.
+    pub(crate) fn is_past_cgroups(&self) -> Result<bool> {
+        Ok(self.has(INIT)? || self.has(START)? || self.has("init.json.tmp")?)
+    }
+
     /// Makes what the init waits on: the FIFO, open for both ends so that reading blocks, and the report file.
     pub(crate) fn make_start(&self) -> Result<(OwnedFd, OwnedFd)> {
         let path = self.path.join(START);
@@ -381,9 +386,13 @@ impl Entry {
         if removed == Err(Errno::ENOTEMPTY) {
             // Whatever is in it: in a user namespace the container may have had the right to write there.
             let directory = self.notify_directory();
-            std::fs::remove_dir_all(&directory)
-                .map_err(|error| Error::os(format!("remove {}", directory.display()), error))?;
-            removed = remove();
+            match std::fs::remove_dir_all(&directory) {
+                // Then it is something else that is in the way.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::os(format!("remove {}", directory.display()), error));
+                }
+                _ => removed = remove(),
+            }
         }
         match removed {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),

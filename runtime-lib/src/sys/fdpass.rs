@@ -20,7 +20,8 @@ pub(crate) fn send_fd(socket: BorrowedFd<'_>, name: &[u8], fd: BorrowedFd<'_>) -
 /// `None` means that the message had no descriptor, or that the peer has closed its end.
 pub(crate) fn receive_fd(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let mut name = [0; 4096];
-    let mut control = nix::cmsg_space!([std::os::fd::RawFd; 4]);
+    // SCM_MAX_FD: no message has more. Where they do not all fit, nix gives none, and those that did would stay open.
+    let mut control = nix::cmsg_space!([std::os::fd::RawFd; 253]);
     let mut buffers = [IoSliceMut::new(&mut name)];
     let message = recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut received = Vec::new();
@@ -63,6 +64,20 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "through");
+    }
+
+    #[test]
+    fn all_but_one_of_many_are_closed() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut reader, writer) =
+            nix::unistd::pipe().map(|(reader, writer)| (std::fs::File::from(reader), writer)).unwrap();
+        let many = [writer.as_raw_fd(); 253];
+        let rights = [ControlMessage::ScmRights(&many)];
+        sendmsg::<()>(theirs.as_raw_fd(), &[IoSlice::new(b"x")], &rights, MsgFlags::empty(), None).unwrap();
+        drop(writer);
+        drop(receive_fd(ours.as_fd()).unwrap().unwrap());
+        // The end of the file: nobody has the writing end any more.
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     }
 
     #[test]

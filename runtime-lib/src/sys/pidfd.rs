@@ -27,7 +27,7 @@ pub(crate) fn take_fd(pidfd: &OwnedFd, fd: i32) -> Result<OwnedFd, Errno> {
 }
 
 /// Whether the process ends within so many milliseconds (it may not be reaped yet).
-pub(crate) fn ends_within(pidfd: &OwnedFd, milliseconds: u8) -> bool {
+pub(crate) fn ends_within(pidfd: &OwnedFd, milliseconds: u16) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     matches!(poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(milliseconds)), Ok(1))
 }

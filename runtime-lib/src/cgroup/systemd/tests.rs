@@ -21,6 +21,12 @@ enum Say {
     Silence,
     /// What is no message.
     Noise,
+    /// The end of the connection.
+    HangUp,
+    /// Signals without end, each of which is fine.
+    Flood,
+    /// A return with this object path, a byte at a time.
+    Drops(&'static str),
 }
 
 /// Serves one connection: for each call that is not the bus's own, `answer` says what comes. Gives the members called.
@@ -36,10 +42,14 @@ fn serve(listener: &UnixListener, mut answer: impl FnMut(&str) -> Say) -> Vec<St
     while let Some((serial, member)) = next_call(&mut reader) {
         let say = if matches!(member.as_str(), "Hello" | "AddMatch") { Say::Nothing } else { answer(&member) };
         called.push(member);
-        if matches!(say, Say::Silence) {
-            // Until the other side gives up.
-            let _ = reader.read(&mut [0; 1]);
-            break;
+        match say {
+            Say::Silence => {
+                // Until the other side gives up.
+                let _ = reader.read(&mut [0; 1]);
+                break;
+            }
+            Say::HangUp => break,
+            _ => {}
         }
         reply(&stream, serial, say);
     }
@@ -87,8 +97,21 @@ fn reply(mut stream: &UnixStream, serial: u32, say: Say) {
             all.extend(incoming(message::RETURN, Some(serial), "", &body.bytes));
             all
         }
-        Say::Silence => return,
+        Say::Silence | Say::HangUp => return,
         Say::Noise => vec![b'x'; 64],
+        Say::Flood => {
+            let signal = incoming(message::SIGNAL, None, "JobNew", &[]);
+            while stream.write_all(&signal).is_ok() {}
+            return;
+        }
+        Say::Drops(path) => {
+            body.text(path);
+            for byte in incoming(message::RETURN, Some(serial), "", &body.bytes) {
+                let _ = stream.write_all(&[byte]);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            return;
+        }
     };
     let _ = stream.write_all(&bytes);
 }
@@ -252,6 +275,21 @@ fn a_bus_that_is_not_there_or_says_nothing_is_an_error_in_bounded_time() {
     let error = Manager::connect_within(path.to_str().unwrap(), Duration::from_secs(10)).err().unwrap();
     assert!(error.to_string().contains("refuses us"), "{error}");
     server.join().unwrap();
+}
+
+#[test]
+fn a_bus_that_hangs_up_or_talks_without_end_is_an_error_and_one_that_is_slow_is_none() {
+    for (say, errno) in [((|| Say::HangUp) as fn() -> Say, libc::ECONNRESET), (|| Say::Flood, libc::ETIMEDOUT)] {
+        let fake = fake(move |_, _| say());
+        let mut manager = Manager::connect_within(&fake.scope.bus, Duration::from_secs(2)).unwrap();
+        let error = manager.unit("x").unwrap_err();
+        assert_eq!(error.errno(), Some(errno), "{error:#}");
+        drop(manager);
+        fake.server.join().unwrap();
+    }
+    let fake = fake(|_, _| Say::Drops("/unit"));
+    assert_eq!(Manager::connect(&fake.scope.bus).unwrap().unit("x").unwrap().as_deref(), Some("/unit"));
+    fake.server.join().unwrap();
 }
 
 #[test]

@@ -183,7 +183,8 @@ impl Access {
         Access { read: self.read || other.read, write: self.write || other.write, mknod: self.mknod || other.mknod }
     }
 
-    fn without(self, other: Access) -> Access {
+    /// What it has and `other` has not.
+    pub(crate) fn without(self, other: Access) -> Access {
         Access { read: self.read && !other.read, write: self.write && !other.write, mknod: self.mknod && !other.mknod }
     }
 

@@ -1,0 +1,113 @@
+//! `exec` and `pause` at the same time. A program that comes into a frozen cgroup stops before its first step; whoever starts it
+//! waits until the container is resumed, or ends. runc does the same.
+
+use corten_integration::{Container, Invocation, Runtime, Sandbox, eventually, on_every_view, skip};
+use std::process::{Child, Command, Stdio};
+
+fn sleeping(t: &Sandbox) -> Container<'_> {
+    let container = t.container(t.bundle().args(&["sleep", "1000"]));
+    container.run_detached();
+    container
+}
+
+fn exec<'t>(t: &'t Sandbox, container: &Container<'_>, args: &[&str]) -> Invocation<'t> {
+    let operands: Vec<&str> = [container.id()].iter().chain(args).copied().collect();
+    t.command("exec", &operands)
+}
+
+#[test]
+fn a_paused_container_is_refused_unless_asked_for() {
+    on_every_view(|t| {
+        let container = sleeping(t);
+        container.command("pause").ok();
+        let output = exec(t, &container, &["true"]).fails(255);
+        assert!(output.stderr().contains("cannot exec in a paused container"), "{output}");
+        let running = exec(t, &container, &["echo", "thawed"]).option("--ignore-paused").spawn();
+        container.command("resume").ok();
+        assert_eq!(running.wait().stdout(), "thawed\n");
+    });
+}
+
+#[test]
+fn who_waits_for_a_resume_can_be_killed_and_leaves_nothing_inside() {
+    on_every_view(|t| {
+        if t.runtime() != Runtime::Corten {
+            return;
+        }
+        let container = sleeping(t);
+        container.command("pause").ok();
+        let running = exec(t, &container, &["sleep", "1001"]).option("--ignore-paused").spawn();
+        // Before it has come so far, or after: it is the same.
+        eventually("it has read what it is to do", || {
+            std::fs::read_to_string(format!("/proc/{}/wchan", running.pid())).is_ok_and(|place| place != "0")
+        });
+        running.signal("KILL");
+        assert_eq!(running.wait().code(), -9);
+        container.command("resume").ok();
+        eventually("the container is alone", || container.cgroup_file("pids", "cgroup.procs").lines().count() == 1);
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+    });
+}
+
+/// An exec of `echo through`, which strace holds back for a while where it clones its init, after it has seen that the container
+/// is not paused.
+fn held_back(t: &Sandbox, container: &Container<'_>) -> Child {
+    let log = t.new_path("strace");
+    let mut words = t.prefix_of_view();
+    words.extend(["strace", "-qq", "-e", "trace=clone3", "-e", "inject=clone3:delay_enter=3s", "-o"].map(String::from));
+    words.push(log.display().to_string());
+    words.push(t.runtime().program().display().to_string());
+    words.extend(["--root".into(), t.state_root().display().to_string()]);
+    words.extend(["exec", container.id(), "echo", "through"].map(String::from));
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    eventually("it is about to clone", || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("clone3(")));
+    child
+}
+
+/// Of corten alone: it is about its own steps.
+fn can_hold_back(t: &Sandbox) -> bool {
+    let strace = Command::new("strace").arg("-V").output();
+    t.runtime() == Runtime::Corten && strace.is_ok()
+}
+
+/// On a machine that is slower than the delay, the pause comes later: the end is the same.
+#[test]
+fn a_pause_that_comes_between_the_look_and_the_clone_holds_it_until_the_resume() {
+    on_every_view(|t| {
+        if !can_hold_back(t) {
+            skip!("it is about corten's steps, and needs strace");
+        }
+        let container = sleeping(t);
+        let child = held_back(t, &container);
+        container.command("pause").ok();
+        container.command("resume").ok();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "through\n", "{output:?}");
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_container_that_is_deleted_meanwhile_ends_the_wait() {
+    on_every_view(|t| {
+        if !can_hold_back(t) {
+            skip!("it is about corten's steps, and needs strace");
+        }
+        let container = sleeping(t);
+        let child = held_back(t, &container);
+        container.command("pause").ok();
+        // The exec is in the frozen cgroup when the delay is over.
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        container.command("delete").option("--force").ok();
+        let output = child.wait_with_output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        // It had ended before the pause, where the machine is slow.
+        let ran = output.stdout == b"through\n";
+        assert!(ran || (output.status.code() == Some(255) && message.contains("exec failed: ")), "{output:?}");
+        t.assert_nothing_left();
+    });
+}
