@@ -119,6 +119,14 @@ pub(crate) fn is_known(step: &Step, fault: Fault, code: Option<i32>, message: &s
         ("mknodat", libc::EPERM) => code == Some(0),
         // Between the fork and the program of a hook there is only an exit code to tell with.
         ("dup2" | "dup3" | "close_range" | "fcntl" | "execve", _) => message.contains("exit status 127"),
+        // The C library says of a thread for which there is no memory that it be tried again.
+        ("clone3" | "clone", libc::ENOMEM) => {
+            message.contains("Try again") || message.contains("temporarily unavailable")
+        }
+        // What the caller's terminal does not take is lost, and the program goes on.
+        ("write", _) if step.process == 0 && step.text.starts_with("write 1,") => code == Some(0),
+        // The last word of create, which does not wait for its being heard: the init ends, and start tells that it has.
+        ("read", libc::EIO) if step.apart => code == Some(0),
         // Rust's own way to read a directory ends the program where the end of that fails, which closing a directory does not.
         ("close", libc::EIO) => message.contains("unexpected error during closedir"),
         _ => false,

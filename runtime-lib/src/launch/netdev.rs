@@ -115,10 +115,12 @@ fn configure(at: &Netlink, name: &str, addresses: &[Address], up: bool) -> Resul
 
 fn open_inside(namespace: BorrowedFd<'_>) -> Result<Netlink, Errno> {
     std::thread::scope(|scope| {
-        let inside = scope.spawn(|| {
+        // `scope.spawn` panics where there can be no thread.
+        let inside = std::thread::Builder::new().spawn_scoped(scope, || {
             setns(namespace, CloneFlags::CLONE_NEWNET)?;
             Netlink::open()
         });
+        let inside = inside.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EAGAIN)))?;
         inside.join().unwrap_or(Err(Errno::EIO))
     })
 }

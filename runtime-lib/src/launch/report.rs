@@ -109,10 +109,7 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         },
         Phase::ReadonlyRoot => place("root.readonly", "make the root file system read-only"),
         Phase::MakeCwd | Phase::Cwd => place("process.cwd", format!("enter {}", plan.process.cwd)),
-        Phase::Rlimits => match plan.process.rlimits.get(index) {
-            Some(limit) => place(format!("process.rlimits[{index}]"), limit_text(limit)),
-            None => place("process.rlimits", "set limits"),
-        },
+        Phase::Rlimits => rlimit(index, plan),
         Phase::Scheduler => place("process.scheduler", "set the scheduling policy"),
         Phase::IoPriority => place("process.ioPriority", "set the I/O priority"),
         Phase::MemoryPolicy => place("linux.memoryPolicy", "set the memory policy"),
@@ -126,6 +123,13 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::Ready | Phase::Wait => bare("hand over to the program"),
         Phase::Lookup | Phase::Exec => place("process.args[0]", "execute the program"),
         Phase::StartContainerHooks => place(format!("hooks.startContainer[{index}]"), "run hook"),
+    }
+}
+
+fn rlimit(index: usize, plan: &Plan) -> Place {
+    match plan.process.rlimits.get(index) {
+        Some(limit) => place(format!("process.rlimits[{index}]"), limit_text(limit)),
+        None => place("process.rlimits", "set limits"),
     }
 }
 
