@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a command may take before it counts as hung.
-
 /// A command to be: global options, the verb, its options, and operands, in this order.
 pub struct Invocation<'t> {
     sandbox: &'t Sandbox,

@@ -11,8 +11,6 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long nothing may come.
-
 /// The master end of a pseudoterminal.
 pub struct Terminal {
     master: std::fs::File,
