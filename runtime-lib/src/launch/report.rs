@@ -103,10 +103,7 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::MaskedPaths => {
             place(format!("linux.maskedPaths[{index}]"), format!("mask {}", path(&plan.masked_paths)))
         }
-        Phase::ReadonlyMounts => match plan.readonly_late().nth(index) {
-            Some(step) => place(format!("mounts[{}]", step.index), format!("make {} read-only", step.target)),
-            None => bare("make mounts read-only"),
-        },
+        Phase::ReadonlyMounts => readonly_mount(index, plan),
         Phase::ReadonlyRoot => place("root.readonly", "make the root file system read-only"),
         Phase::MakeCwd | Phase::Cwd => place("process.cwd", format!("enter {}", plan.process.cwd)),
         Phase::Rlimits => match plan.process.rlimits.get(index) {
@@ -126,6 +123,13 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::Ready | Phase::Wait => bare("hand over to the program"),
         Phase::Lookup | Phase::Exec => place("process.args[0]", "execute the program"),
         Phase::StartContainerHooks => place(format!("hooks.startContainer[{index}]"), "run hook"),
+    }
+}
+
+fn readonly_mount(index: usize, plan: &Plan) -> Place {
+    match plan.readonly_late().nth(index) {
+        Some(step) => place(format!("mounts[{}]", step.index), format!("make {} read-only", step.target)),
+        None => Place { location: None, operation: "make mounts read-only".to_owned() },
     }
 }
 
