@@ -103,7 +103,7 @@ scenario_exec() {
 	says 1000 ctr task exec --exec-id four --user 1000 box id -u
 	fails '*no-such-program*' ctr task exec --exec-id five box no-such-program
 	# ctr may still say that it cannot resize the terminal of what has ended.
-	like '/dev/pts/0*' "$(terminal "timeout --foreground $PATIENCE /usr/bin/ctr -a $address -n $group task exec -t --exec-id six box tty")"
+	like '*/dev/pts/0*' "$(terminal "timeout --foreground $PATIENCE /usr/bin/ctr -a $address -n $group task exec -t --exec-id six box tty")"
 	ctr task exec -d --exec-id seven box sleep 1001
 	becomes 2 sh -c "timeout $PATIENCE /usr/bin/ctr -a $address -n $group task ps box | grep -c '^[0-9]'"
 	ctr task kill -s KILL --exec-id seven box
@@ -122,7 +122,7 @@ scenario_execs_at_once() {
 
 scenario_terminal() {
 	local ctr="timeout --foreground $PATIENCE /usr/bin/ctr -a $address -n $group run --rm --runc-binary $runtime --snapshotter native -t $image box"
-	like '/dev/pts/0*' "$(terminal "$ctr tty")"
+	like '*/dev/pts/0*' "$(terminal "$ctr tty")"
 	like '*code=4*' "$(terminal "$ctr sh -c 'exit 4'; echo code=\$?")"
 	like '*sized*' "$(terminal "stty rows 33 cols 77; $ctr sh -c 'until [ \"\$(stty size)\" = \"33 77\" ]; do sleep 0.1; done; echo sized'")"
 }

@@ -359,7 +359,7 @@ scenario_buildah_run() {
 	says '/mnt b' buildah run --runtime "$runtime" --isolation oci --network none --workingdir /mnt --env a=b "$made" sh -c 'echo $PWD $a'
 	says $'CapEff:\t0000000000000000' buildah run --runtime "$runtime" --isolation oci --network none --cap-drop all "$made" grep CapEff /proc/self/status
 	fails '*no-such-program*' buildah run --runtime "$runtime" --isolation oci --network none "$made" no-such-program
-	like '/dev/pts/0*' "$(terminal "timeout --foreground $PATIENCE buildah run -t --runtime $runtime --isolation oci --network none $made tty")"
+	like '*/dev/pts/0*' "$(terminal "timeout --foreground $PATIENCE buildah run -t --runtime $runtime --isolation oci --network none $made tty")"
 	says said env BUILDAH_RUNTIME="$runtime" BUILDAH_ISOLATION=oci timeout "$PATIENCE" buildah run --network none "$made" echo said
 	# The program that was called is this one.
 	buildah run --runtime "$runtime" --runtime-flag debug --runtime-flag "log=$work/flag.log" --isolation oci --network none "$made" true

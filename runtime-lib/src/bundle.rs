@@ -43,10 +43,9 @@ impl Bundle {
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] with the element at fault.
     pub fn with_config(dir: impl AsRef<Path>, text: impl Into<Vec<u8>>) -> Result<Bundle> {
-        let text = text.into();
-        let spec = spec::parse(&text)?;
         let unreadable = |error: String| Error::config("config.json", error);
-        let text = String::from_utf8(text).map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(text.into()).map_err(|error| unreadable(error.to_string()))?;
+        let spec = spec::parse_text(&text)?;
         let config = RawValue::from_string(text).map_err(|error| unreadable(error.to_string()))?;
         Ok(Bundle { path: absolute(dir.as_ref())?, spec, config })
     }

@@ -119,15 +119,11 @@ fn adjusted<'a>(mut builder: ExecBuilder<'a>, context: &Context<'_>) -> Result<E
     for variable in texts(matches, "env")? {
         builder = builder.env(variable);
     }
-    if let Some(user) = utf8(matches, "user")? {
-        let (uid, gid) = match user.split_once(':') {
-            Some((uid, gid)) => (uid, Some(gid)),
-            None => (user, None),
-        };
+    if let Some((uid, gid)) = utf8(matches, "user")?.map(user).transpose()? {
+        builder = builder.uid(uid);
         if let Some(gid) = gid {
-            builder = builder.gid(id("gid", gid)?);
+            builder = builder.gid(gid);
         }
-        builder = builder.uid(id("uid", uid)?);
     }
     for gid in matches.get_many::<i64>("additional-gids").into_iter().flatten() {
         builder = builder.additional_gid(id_number("additional gid", *gid)?);
@@ -157,6 +153,29 @@ fn adjusted<'a>(mut builder: ExecBuilder<'a>, context: &Context<'_>) -> Result<E
 fn utf8<'a>(matches: &'a ArgMatches, name: &str) -> Result<Option<&'a str>, Failure> {
     let text = text(matches, name);
     text.map(|value| value.to_str().ok_or_else(|| Failure::new(format!("--{name}: not UTF-8")))).transpose()
+}
+
+/// What the options mean that have a grammar of their own.
+#[cfg(any(test, fuzzing))]
+pub(super) fn meaning(matches: &ArgMatches) -> Result<(), Failure> {
+    utf8(matches, "user")?.map(user).transpose()?;
+    for gid in matches.get_many::<i64>("additional-gids").into_iter().flatten() {
+        id_number("additional gid", *gid)?;
+    }
+    texts(matches, "env")?;
+    texts(matches, "cap")?.iter().for_each(|name| _ = CapSet::of_name(name));
+    sub_cgroup(&texts(matches, "cgroup")?).map(|_| ())
+}
+
+/// `UID` or `UID:GID`.
+fn user(text: &str) -> Result<(u32, Option<u32>), Failure> {
+    match text.split_once(':') {
+        Some((uid, gid)) => {
+            let gid = id("gid", gid)?;
+            Ok((id("uid", uid)?, Some(gid)))
+        }
+        None => Ok((id("uid", text)?, None)),
+    }
 }
 
 /// A user or group: a number, never a name, so that an image cannot say who that is. A sign is read as by Go; a number

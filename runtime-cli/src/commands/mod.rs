@@ -72,6 +72,17 @@ pub(crate) const VERBS: &[Verb] = &[
     update::VERB,
 ];
 
+/// What can be said of a verb's options without looking at the machine: those that have a grammar of their own.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn meaning(verb: &Verb, context: &Context<'_>) -> Result<(), Failure> {
+    match verb.name {
+        "exec" => exec::meaning(&context.matches),
+        "kill" => crate::signal::parse(context.operand(1).unwrap_or("TERM")).map(|_| ()),
+        "update" => update::meaning(context),
+        _ => Ok(()),
+    }
+}
+
 /// What a verb works with.
 pub(crate) struct Context<'a> {
     pub(crate) globals: &'a Globals,

@@ -137,6 +137,14 @@ fn from_options(context: &Context<'_>) -> Result<Map<String, Value>, Failure> {
     Ok(resources)
 }
 
+/// The limits that the options give, as they are checked before the container is looked at.
+#[cfg(any(test, fuzzing))]
+pub(super) fn meaning(context: &Context<'_>) -> Result<(), Failure> {
+    let resources = Value::Object(from_options(context)?).to_string();
+    libcorten::spec::parse_resources(resources.as_bytes())?;
+    Ok(())
+}
+
 fn value(kind: Kind, text: &str) -> Result<Value, String> {
     let number = |error: std::num::ParseIntError| format!("{text:?}: {error}");
     match kind {

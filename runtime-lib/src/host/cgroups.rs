@@ -232,6 +232,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "asks the kernel")]
     fn this_machine_has_what_it_says() {
         let host = HostCgroups::probe().unwrap();
         for hierarchy in host.v1.iter().chain(&host.v2) {

@@ -103,13 +103,13 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
         Phase::MaskedPaths => {
             place(format!("linux.maskedPaths[{index}]"), format!("mask {}", path(&plan.masked_paths)))
         }
-        Phase::ReadonlyMounts => match plan.readonly_late().nth(index) {
-            Some(step) => place(format!("mounts[{}]", step.index), format!("make {} read-only", step.target)),
-            None => bare("make mounts read-only"),
-        },
+        Phase::ReadonlyMounts => readonly_mount(index, plan),
         Phase::ReadonlyRoot => place("root.readonly", "make the root file system read-only"),
         Phase::MakeCwd | Phase::Cwd => place("process.cwd", format!("enter {}", plan.process.cwd)),
-        Phase::Rlimits => rlimit(index, plan),
+        Phase::Rlimits => match plan.process.rlimits.get(index) {
+            Some(limit) => place(format!("process.rlimits[{index}]"), limit_text(limit)),
+            None => place("process.rlimits", "set limits"),
+        },
         Phase::Scheduler => place("process.scheduler", "set the scheduling policy"),
         Phase::IoPriority => place("process.ioPriority", "set the I/O priority"),
         Phase::MemoryPolicy => place("linux.memoryPolicy", "set the memory policy"),
@@ -126,10 +126,10 @@ fn describe(report: &Report, index: usize, plan: &Plan) -> Place {
     }
 }
 
-fn rlimit(index: usize, plan: &Plan) -> Place {
-    match plan.process.rlimits.get(index) {
-        Some(limit) => place(format!("process.rlimits[{index}]"), limit_text(limit)),
-        None => place("process.rlimits", "set limits"),
+fn readonly_mount(index: usize, plan: &Plan) -> Place {
+    match plan.readonly_late().nth(index) {
+        Some(step) => place(format!("mounts[{}]", step.index), format!("make {} read-only", step.target)),
+        None => Place { location: None, operation: "make mounts read-only".to_owned() },
     }
 }
 

@@ -136,13 +136,20 @@ impl Arch {
 
     /// A call's number as the kernel hands it to the filter; `None` if the architecture does not have the call.
     pub(super) fn number(self, name: Name) -> Option<u32> {
+        self.numbers()(name)
+    }
+
+    /// As [`number`](Arch::number), for many names.
+    pub(super) fn numbers(self) -> impl Fn(Name) -> Option<u32> {
         let base = if self == Arch::X32 { X32_BIT } else { 0 };
-        name.number(self.facts().2).map(|number| base + number)
+        let numbers = self.facts().2;
+        move |name| name.number(numbers).map(|number| base + number)
     }
 
     /// The architecture's calls, by name, each with its number as the kernel hands it to a filter.
     pub fn calls(self) -> impl Iterator<Item = (&'static str, u32)> {
-        Name::all().filter_map(move |name| Some((name.as_str(), self.number(name)?)))
+        let number = self.numbers();
+        Name::all().filter_map(move |name| Some((name.as_str(), number(name)?)))
     }
 
     /// Whether arguments are compared as 64-bit values; otherwise only their lower halves count (x32 and n32 included:

@@ -29,10 +29,10 @@ pub fn explain(section: &LinuxSeccomp, native: Arch) -> Result<String> {
 fn describe(text: &mut String, policy: &Policy) {
     let names: BTreeMap<u32, &str> =
         Name::all().filter_map(|name| Some((policy.arch.number(name)?, name.as_str()))).collect();
-    let called = |number: &u32| names.get(number).map_or_else(|| number.to_string(), |name| (*name).to_owned());
+    let called = |number: u32| names.get(&number).map_or_else(|| number.to_string(), |name| (*name).to_owned());
     let mut always: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut conditional = Vec::new();
-    for (number, decision) in &policy.decisions {
+    for (number, decision) in policy.decisions.iter() {
         match decision {
             Decision::Always(verdict) => always.entry(verdict.to_string()).or_default().push(called(number)),
             Decision::When(rules) => conditional.push((called(number), rules)),
@@ -50,7 +50,7 @@ fn describe(text: &mut String, policy: &Policy) {
     }
     match policy.last {
         Some(last) => {
-            _ = writeln!(text, "  others up to {}: {}\n  above: errno ENOSYS", called(&last), policy.default);
+            _ = writeln!(text, "  others up to {}: {}\n  above: errno ENOSYS", called(last), policy.default);
         }
         None => _ = writeln!(text, "  others: {}", policy.default),
     }

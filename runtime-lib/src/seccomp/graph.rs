@@ -97,6 +97,14 @@ pub(super) struct Graph {
 }
 
 impl Graph {
+    /// With room for what the profiles of engines need.
+    pub(super) fn with_room() -> Graph {
+        Graph {
+            nodes: Vec::with_capacity(512),
+            known: HashMap::with_capacity_and_hasher(200, BuildHasherDefault::default()),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }

@@ -6,7 +6,7 @@
 //! tests met are listed at the top of [`super`] and in `tests/intended.rs`.
 
 use super::bpf::{Insn, JA, MAX_INSNS, RET};
-use super::policy::Policy;
+use super::policy::{Decisions, Policy};
 use super::profile::Profile;
 use super::{Arch, Verdict, emit, lower};
 use crate::{Error, ErrorKind, Result};
@@ -55,7 +55,7 @@ fn stub(policies: &[Policy]) -> Result<Vec<Insn>> {
     }
     let passes: Vec<Policy> = policies
         .iter()
-        .map(|policy| Policy { arch: policy.arch, default: PASS, decisions: Vec::new(), last: policy.last })
+        .map(|policy| Policy { arch: policy.arch, default: PASS, decisions: Decisions::default(), last: policy.last })
         .collect();
     let (graph, root) = lower::graph(&passes)?;
     let mut stub = emit::program(&graph, root)?;

@@ -22,7 +22,7 @@ struct Range {
 /// # Errors
 /// `InvalidConfig` if the profile is too large for a filter.
 pub(super) fn graph(policies: &[Policy]) -> Result<(Graph, NodeId)> {
-    let mut graph = Graph::default();
+    let mut graph = Graph::with_room();
     let mut dispatch = Vec::new();
     for policy in policies {
         let audit = policy.arch.audit();
@@ -91,12 +91,12 @@ fn ranges(graph: &mut Graph, policy: &Policy, first: u32) -> Result<Vec<Range>> 
     }
     // Most numbers get what the one before gets: the look-up of its node is spared.
     let mut latest = (policy.default, default);
-    for (number, decision) in &policy.decisions {
+    for (number, decision) in policy.decisions.iter() {
         // runc asks for the highest number first: what the profile says of a number above (through socketcall) is lost.
-        if (hidden && *number == 0) || policy.last.is_some_and(|last| *number > last) {
+        if (hidden && number == 0) || policy.last.is_some_and(|last| number > last) {
             continue;
         }
-        if *number != next {
+        if number != next {
             push(next, default);
         }
         let node = match decision {
@@ -108,7 +108,7 @@ fn ranges(graph: &mut Graph, policy: &Policy, first: u32) -> Result<Vec<Range>> 
             }
             Decision::When(rules) => arguments(graph, policy, rules)?,
         };
-        push(*number, node);
+        push(number, node);
         next = number.saturating_add(1);
     }
     let last = policy.last.map_or(next, |last| last.saturating_add(1));
@@ -207,13 +207,17 @@ fn halves(value: u64) -> (u32, u32) {
 mod tests {
     use super::*;
     use crate::seccomp::graph::Node;
+    use crate::seccomp::policy::Decisions;
 
     const ERRNO: Verdict = Verdict(0x0005_0001);
     const ALLOW: Verdict = Verdict(0x7fff_0000);
     const TRAP: Verdict = Verdict(0x0003_0000);
 
-    fn policy(decisions: &[(u32, Verdict)], last: Option<u32>) -> Policy {
-        let decisions = decisions.iter().map(|(number, verdict)| (*number, Decision::Always(*verdict))).collect();
+    fn policy(verdicts: &[(u32, Verdict)], last: Option<u32>) -> Policy {
+        let mut decisions = Decisions::default();
+        for (number, verdict) in verdicts {
+            decisions.of(*number, || Decision::Always(*verdict)).unwrap();
+        }
         Policy { arch: Arch::Aarch64, default: ERRNO, decisions, last }
     }
 

@@ -1,8 +1,8 @@
 //! A profile seen by one architecture: which number gets which decision.
 
-use super::arch::Arch;
+use super::arch::{Arch, X32_BIT};
 use super::profile::{Compare, Condition, Profile, Rule};
-use super::tables::Name;
+use super::tables::{Name, PRIVATE_BASE};
 use super::verdict::Verdict;
 use crate::{Error, Result};
 
@@ -14,8 +14,7 @@ pub(super) struct Policy {
     pub(super) arch: Arch,
     /// For every number that is not below.
     pub(super) default: Verdict,
-    /// Sorted by number.
-    pub(super) decisions: Vec<(u32, Decision)>,
+    pub(super) decisions: Decisions,
     /// The highest number the profile knows; what is above is not the default but `ENOSYS`.
     pub(super) last: Option<u32>,
 }
@@ -25,7 +24,8 @@ pub(super) struct Policy {
 pub(super) enum Decision {
     Always(Verdict),
     /// The first rule that matches, else the default.
-    When(Vec<ArgRule>),
+    #[allow(clippy::box_collection, reason = "few calls have rules: the indirection keeps the others small")]
+    When(Box<Vec<ArgRule>>),
 }
 
 /// A verdict under conditions: at least one, sorted by argument.
@@ -37,101 +37,132 @@ pub(super) struct ArgRule {
     pub(super) verdict: Verdict,
 }
 
-/// A rule's effect on one number.
-struct Entry {
-    number: u32,
-    /// Keeps the profile's order among entries for one number.
-    order: usize,
-    name: Name,
-    rule: usize,
-    /// The first argument of socketcall(2) or ipc(2) that stands for the call.
-    selector: Option<u64>,
+/// Decisions by number. They are made in the profile's order and read in that of the numbers. Numbers are small and lie close
+/// together, so each has a place in a table: sorting took longer than all the rest of the compiler.
+#[derive(Default)]
+pub(super) struct Decisions {
+    /// Where a number's decision is, plus one; 0 for none.
+    places: Vec<u16>,
+    made: Vec<(u32, Decision)>,
+}
+
+impl Decisions {
+    /// The place of the first number that only ARM has, [`PRIVATE_BASE`]: above all other numbers (those of MIPS n32 begin at
+    /// 6000).
+    const PRIVATE: u32 = 8192;
+
+    /// What a number's decision is; `first` if this is the first thing that is said of it.
+    pub(super) fn of(&mut self, number: u32, first: impl FnOnce() -> Decision) -> Option<&mut Decision> {
+        let number_below = number & !X32_BIT;
+        let place = number_below.checked_sub(PRIVATE_BASE).map_or(number_below, |private| Decisions::PRIVATE + private);
+        let place = place as usize;
+        if place >= self.places.len() {
+            self.places.resize(place + 64, 0);
+        }
+        let place = self.places.get_mut(place)?;
+        if *place == 0 {
+            self.made.push((number, first()));
+            *place = u16::try_from(self.made.len()).ok()?;
+        }
+        self.made.get_mut(usize::from(*place) - 1).map(|(_, decision)| decision)
+    }
+
+    /// The numbers that have a decision, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Decision)> {
+        let places = self.places.iter().filter_map(|place| usize::from(*place).checked_sub(1));
+        places.filter_map(|place| self.made.get(place).map(|(number, decision)| (*number, decision)))
+    }
 }
 
 /// The calls that socketcall(2) and ipc(2) do the work of, with their selectors; sorted by name. See linux/net.h and
 /// linux/ipc.h.
-const MULTIPLEXED: [(&str, &str, u64); 32] = [
-    ("accept", SOCKETCALL, 5),
-    ("accept4", SOCKETCALL, 18),
-    ("bind", SOCKETCALL, 2),
-    ("connect", SOCKETCALL, 3),
-    ("getpeername", SOCKETCALL, 7),
-    ("getsockname", SOCKETCALL, 6),
-    ("getsockopt", SOCKETCALL, 15),
-    ("listen", SOCKETCALL, 4),
-    ("msgctl", IPC, 14),
-    ("msgget", IPC, 13),
-    ("msgrcv", IPC, 12),
-    ("msgsnd", IPC, 11),
-    ("recv", SOCKETCALL, 10),
-    ("recvfrom", SOCKETCALL, 12),
-    ("recvmmsg", SOCKETCALL, 19),
-    ("recvmsg", SOCKETCALL, 17),
-    ("semctl", IPC, 3),
-    ("semget", IPC, 2),
-    ("semop", IPC, 1),
-    ("semtimedop", IPC, 4),
-    ("send", SOCKETCALL, 9),
-    ("sendmmsg", SOCKETCALL, 20),
-    ("sendmsg", SOCKETCALL, 16),
-    ("sendto", SOCKETCALL, 11),
-    ("setsockopt", SOCKETCALL, 14),
-    ("shmat", IPC, 21),
-    ("shmctl", IPC, 24),
-    ("shmdt", IPC, 22),
-    ("shmget", IPC, 23),
-    ("shutdown", SOCKETCALL, 13),
-    ("socket", SOCKETCALL, 1),
-    ("socketpair", SOCKETCALL, 8),
+const MULTIPLEXED: [(Name, Name, u64); 32] = [
+    (Name::known("accept"), SOCKETCALL, 5),
+    (Name::known("accept4"), SOCKETCALL, 18),
+    (Name::known("bind"), SOCKETCALL, 2),
+    (Name::known("connect"), SOCKETCALL, 3),
+    (Name::known("getpeername"), SOCKETCALL, 7),
+    (Name::known("getsockname"), SOCKETCALL, 6),
+    (Name::known("getsockopt"), SOCKETCALL, 15),
+    (Name::known("listen"), SOCKETCALL, 4),
+    (Name::known("msgctl"), IPC, 14),
+    (Name::known("msgget"), IPC, 13),
+    (Name::known("msgrcv"), IPC, 12),
+    (Name::known("msgsnd"), IPC, 11),
+    (Name::known("recv"), SOCKETCALL, 10),
+    (Name::known("recvfrom"), SOCKETCALL, 12),
+    (Name::known("recvmmsg"), SOCKETCALL, 19),
+    (Name::known("recvmsg"), SOCKETCALL, 17),
+    (Name::known("semctl"), IPC, 3),
+    (Name::known("semget"), IPC, 2),
+    (Name::known("semop"), IPC, 1),
+    (Name::known("semtimedop"), IPC, 4),
+    (Name::known("send"), SOCKETCALL, 9),
+    (Name::known("sendmmsg"), SOCKETCALL, 20),
+    (Name::known("sendmsg"), SOCKETCALL, 16),
+    (Name::known("sendto"), SOCKETCALL, 11),
+    (Name::known("setsockopt"), SOCKETCALL, 14),
+    (Name::known("shmat"), IPC, 21),
+    (Name::known("shmctl"), IPC, 24),
+    (Name::known("shmdt"), IPC, 22),
+    (Name::known("shmget"), IPC, 23),
+    (Name::known("shutdown"), SOCKETCALL, 13),
+    (Name::known("socket"), SOCKETCALL, 1),
+    (Name::known("socketpair"), SOCKETCALL, 8),
 ];
-const SOCKETCALL: &str = "socketcall";
-const IPC: &str = "ipc";
+const SOCKETCALL: Name = Name::known("socketcall");
+const IPC: Name = Name::known("ipc");
 
 /// Lowers a profile for one of its architectures.
 ///
 /// # Errors
 /// `InvalidConfig` for a rule that contradicts an earlier one, as runc refuses it.
 pub(super) fn lower(profile: &Profile, arch: Arch) -> Result<Policy> {
-    let mut entries = Vec::with_capacity(512);
+    let mut decisions = Decisions { places: Vec::with_capacity(512), made: Vec::with_capacity(512) };
+    let numbers = arch.numbers();
     let mut last = 0;
-    for (place, rule) in profile.rules.iter().enumerate() {
+    for rule in &profile.rules {
         for name in &rule.names {
             let multiplexed = if arch.multiplexes() { multiplexed(*name) } else { None };
-            let number = arch.number(*name);
+            let number = numbers(*name);
             if let (Some(number), None) = (number, multiplexed) {
                 last = last.max(number);
             }
             if rule.alternatives.is_empty() {
                 continue;
             }
-            let targets = [(number, None), (multiplexed.and_then(|(call, _)| arch.number(call)), multiplexed)];
+            let targets = [(number, None), (multiplexed.and_then(|(call, _)| numbers(call)), multiplexed)];
             for (number, selector) in targets {
                 let selector = selector.map(|(_, selector)| selector);
                 if let Some(number) = number {
-                    entries.push(Entry { number, order: entries.len(), name: *name, rule: place, selector });
+                    decide(&mut decisions, number, arch, rule, selector, *name)?;
                 }
             }
         }
     }
-    entries.sort_unstable_by_key(|entry| (entry.number, entry.order));
-    let decisions = decide(profile, arch, &entries)?;
     let last = (profile.stub && last != 0).then_some(last);
     Ok(Policy { arch, default: profile.default, decisions, last })
 }
 
-fn decide(profile: &Profile, arch: Arch, entries: &[Entry]) -> Result<Vec<(u32, Decision)>> {
-    let mut decisions: Vec<(u32, Decision)> = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let Some(rule) = profile.rules.get(entry.rule) else { continue };
-        if decisions.last().is_none_or(|(number, _)| *number != entry.number) {
-            decisions.push((entry.number, Decision::When(Vec::new())));
-        }
-        let Some((_, decision)) = decisions.last_mut() else { continue };
-        for conditions in &rule.alternatives {
-            decision.add(arch_rule(arch, rule, conditions, entry.selector), entry.name)?;
+/// Adds what a rule says of a name to the decision for one of the name's numbers.
+fn decide(
+    decisions: &mut Decisions,
+    number: u32,
+    arch: Arch,
+    rule: &Rule,
+    selector: Option<u64>,
+    name: Name,
+) -> Result<()> {
+    for conditions in &rule.alternatives {
+        if conditions.is_empty() && selector.is_none() {
+            if let Some(decision) = decisions.of(number, || Decision::Always(rule.verdict)) {
+                decision.add_always(rule.verdict);
+            }
+        } else if let Some(decision) = decisions.of(number, || Decision::When(Box::default())) {
+            decision.add(arch_rule(arch, rule, conditions, selector), name)?;
         }
     }
-    Ok(decisions)
+    Ok(())
 }
 
 /// One alternative of a rule as the architecture sees it. For socketcall(2) and ipc(2) the selector takes the place of a
@@ -154,14 +185,20 @@ fn arch_rule(arch: Arch, rule: &Rule, conditions: &[Condition], selector: Option
 }
 
 impl Decision {
+    fn add_always(&mut self, verdict: Verdict) {
+        if let Decision::When(_) = self {
+            *self = Decision::Always(verdict);
+        }
+    }
+
     /// Adds a rule that comes after all that are there. A verdict without conditions replaces all others and is never
     /// replaced. A rule that an earlier one covers adds nothing.
     fn add(&mut self, rule: ArgRule, name: Name) -> Result<()> {
-        let Decision::When(rules) = self else { return Ok(()) };
         if rule.conditions.is_empty() {
-            *self = Decision::Always(rule.verdict);
+            self.add_always(rule.verdict);
             return Ok(());
         }
+        let Decision::When(rules) = self else { return Ok(()) };
         for earlier in rules.iter() {
             let same = earlier.conditions == rule.conditions;
             let agree = earlier.verdict == rule.verdict;
@@ -206,9 +243,8 @@ fn contradiction(earlier: &ArgRule, rule: &ArgRule, name: Name) -> Error {
 
 /// The multiplexer of a call, and the call's selector.
 fn multiplexed(name: Name) -> Option<(Name, u64)> {
-    let place = MULTIPLEXED.binary_search_by_key(&name.as_str(), |(call, _, _)| call).ok()?;
-    let (_, multiplexer, selector) = MULTIPLEXED.get(place)?;
-    Some((Name::find(multiplexer)?, *selector))
+    let place = MULTIPLEXED.binary_search_by_key(&name, |(call, _, _)| *call).ok()?;
+    MULTIPLEXED.get(place).map(|(_, multiplexer, selector)| (*multiplexer, *selector))
 }
 
 #[cfg(test)]
@@ -216,11 +252,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_multiplexed_calls_are_sorted_and_known() {
+    fn the_multiplexed_calls_are_sorted() {
         assert!(MULTIPLEXED.is_sorted());
-        for (call, multiplexer, _) in MULTIPLEXED {
-            assert!(Name::find(call).is_some(), "{call}");
-            assert!(Name::find(multiplexer).is_some(), "{multiplexer}");
+    }
+
+    #[test]
+    fn decisions_are_read_in_the_order_of_the_numbers() {
+        let mut decisions = Decisions::default();
+        for number in [X32_BIT + 3, PRIVATE_BASE + 2, 7, 6400, PRIVATE_BASE, 0] {
+            decisions.of(number, || Decision::Always(Verdict(number))).unwrap();
+        }
+        let seven = decisions.of(7, || Decision::Always(Verdict(1))).unwrap();
+        assert_eq!(*seven, Decision::Always(Verdict(7)));
+        let found: Vec<_> = decisions.iter().map(|(number, decision)| (number, decision.clone())).collect();
+        let expected = [0, X32_BIT + 3, 7, 6400, PRIVATE_BASE, PRIVATE_BASE + 2];
+        assert_eq!(found, expected.map(|number| (number, Decision::Always(Verdict(number)))));
+        // No architecture has a number that would take another's place.
+        for arch in Arch::ALL {
+            for (name, number) in arch.calls() {
+                let below = number & !X32_BIT;
+                assert!(!(Decisions::PRIVATE..PRIVATE_BASE).contains(&below), "{arch:?}: {name}");
+            }
         }
     }
 }

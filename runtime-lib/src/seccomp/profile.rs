@@ -5,7 +5,7 @@
 
 use super::Filter;
 use super::arch::Arch;
-use super::tables::Name;
+use super::tables::{Finder, Name};
 use super::verdict::Verdict;
 use crate::{Error, Result};
 use oci_spec::runtime::{
@@ -162,12 +162,13 @@ fn check_notify(section: &LinuxSeccomp, syscalls: &[LinuxSyscall]) -> Result<()>
 fn rule(index: usize, syscall: &LinuxSyscall, default: Verdict, ignored: &mut Vec<String>) -> Result<Rule> {
     let verdict = Verdict::of(syscall.action(), syscall.errno_ret());
     let mut names = Vec::with_capacity(syscall.names().len());
+    let mut finder = Finder::default();
     for (place, name) in syscall.names().iter().enumerate() {
         if name.is_empty() {
             let location = format!("linux.seccomp.syscalls[{index}].names[{place}]");
             return Err(Error::config(location, "is empty"));
         }
-        match Name::find(name) {
+        match finder.find(name) {
             Some(known) => names.push(known),
             None => ignored.push(name.clone()),
         }

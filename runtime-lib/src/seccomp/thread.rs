@@ -46,27 +46,28 @@ fn thread(graph: &Graph, root: NodeId) -> (Ways, bool) {
     }
     for id in (0..=root).rev() {
         let known = facts.get_mut(id as usize).and_then(Option::take);
-        let (Some(known), Some(Node::Branch { word, test, then, otherwise })) = (known, graph.node(id)) else {
+        let (Some(mut known), Some(Node::Branch { word, test, then, otherwise })) = (known, graph.node(id)) else {
             continue;
         };
-        let mut next = [then, otherwise];
-        for (way, holds) in next.iter_mut().zip([true, false]) {
-            let mut passed = known.clone();
-            // The search for the number is built without detours: only what follows it can gain.
-            if word > ARCH {
-                if passed.len() == MOST_FACTS {
-                    passed.remove(0);
-                }
+        // The search for the number is built without detours: only what follows it can gain.
+        let learns = word > ARCH;
+        if learns && known.len() == MOST_FACTS {
+            known.remove(0);
+        }
+        let mut follow = |way, mut passed: Vec<Fact>, holds| {
+            if learns {
                 passed.push(Fact { word, test, holds });
             }
-            let target = skip(graph, *way, &passed);
-            changed |= target != *way;
-            *way = target;
+            let target = skip(graph, way, &passed);
+            changed |= target != way;
             arrive(&mut facts, target, passed);
-        }
+            target
+        };
+        let mut copy = Vec::with_capacity(known.len() + usize::from(learns));
+        copy.extend_from_slice(&known);
+        let next = (follow(then, copy, true), follow(otherwise, known, false));
         if let Some(entry) = ways.get_mut(id as usize) {
-            let [then, otherwise] = next;
-            *entry = Some((then, otherwise));
+            *entry = Some(next);
         }
     }
     (ways, changed)
@@ -74,6 +75,9 @@ fn thread(graph: &Graph, root: NodeId) -> (Ways, bool) {
 
 /// The first node from here on that the facts do not decide.
 fn skip(graph: &Graph, mut target: NodeId, facts: &[Fact]) -> NodeId {
+    if facts.is_empty() {
+        return target;
+    }
     for _ in 0..MOST_SKIPS {
         let Some(Node::Branch { word, test, then, otherwise }) = graph.node(target) else { break };
         match implied(facts, word, test) {
@@ -84,10 +88,18 @@ fn skip(graph: &Graph, mut target: NodeId, facts: &[Fact]) -> NodeId {
     target
 }
 
-/// Another way into a node: only what holds on all of them holds there.
+/// Another way into a node: only what holds on all of them holds there. Most ways have begun as the same one.
 fn arrive(facts: &mut [Option<Vec<Fact>>], target: NodeId, passed: Vec<Fact>) {
     match facts.get_mut(target as usize) {
-        Some(Some(there)) => there.retain(|fact| passed.contains(fact)),
+        Some(Some(there)) => {
+            let mut common = there.iter().zip(&passed).take_while(|(one, other)| one == other).count();
+            let rest = passed.get(common..).unwrap_or_default();
+            there.retain(|fact| {
+                let shared = common > 0;
+                common = common.saturating_sub(1);
+                shared || rest.contains(fact)
+            });
+        }
         Some(nothing) => *nothing = Some(passed),
         None => {}
     }
@@ -119,7 +131,7 @@ fn implied(facts: &[Fact], word: u8, test: Test) -> Option<bool> {
 
 /// The reached part of the graph again, with the new ways; the graph's own rules apply anew.
 fn rebuild(graph: &Graph, root: NodeId, ways: &Ways) -> (Graph, NodeId) {
-    let mut fresh = Graph::default();
+    let mut fresh = Graph::with_room();
     let mut moved: Vec<NodeId> = vec![0; graph.len()];
     let mut reached = vec![false; graph.len()];
     mark(&mut reached, root);

@@ -118,6 +118,11 @@ pub struct Root {
 /// # Errors
 /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), naming the element.
 pub fn parse(text: &[u8]) -> Result<ValidSpec> {
+    parse_text(read::utf8(text)?)
+}
+
+/// As [`parse`].
+pub(crate) fn parse_text(text: &str) -> Result<ValidSpec> {
     check(read::read(text)?)
 }
 
@@ -126,9 +131,11 @@ pub fn parse(text: &[u8]) -> Result<ValidSpec> {
 /// # Errors
 /// As for [`parse`].
 pub fn parse_process(text: &[u8]) -> Result<Process> {
+    let unreadable = |error: String| Error::config("process", error);
+    let text = std::str::from_utf8(text).map_err(|error| unreadable(error.to_string()))?;
     let value: &serde_json::value::RawValue =
-        serde_json::from_slice(text).map_err(|error| Error::config("process", error.to_string()))?;
-    let document = read::read(format!("{{\"process\":{value}}}").as_bytes())?;
+        serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    let document = read::read(&format!("{{\"process\":{value}}}"))?;
     let mut faults = Faults::default();
     let process = document.process.map(|process| process::validate(&process, &mut faults));
     if process.is_none() {
@@ -142,8 +149,10 @@ pub fn parse_process(text: &[u8]) -> Result<Process> {
 /// # Errors
 /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), naming the element as if it were in a `config.json`.
 pub fn parse_resources(text: &[u8]) -> Result<oci_spec::runtime::LinuxResources> {
-    let resources = serde_json::from_slice(text)
-        .map_err(|error| Error::config("linux.resources", format!("cannot be read: {error}")))?;
+    let unreadable =
+        |error: &dyn std::fmt::Display| Error::config("linux.resources", format!("cannot be read: {error}"));
+    let text = std::str::from_utf8(text).map_err(|error| unreadable(&error))?;
+    let resources = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
     check_resources(&resources)?;
     Ok(resources)
 }
@@ -182,6 +191,10 @@ fn check(document: Document) -> Result<ValidSpec> {
 /// Every fault of a `config.json`: first the elements of a wrong type, then those without a valid meaning, in the order
 /// of [`ValidSpec`]. Empty when [`parse`] accepts it.
 pub fn faults(text: &[u8]) -> Vec<Error> {
+    let text = match read::utf8(text) {
+        Ok(text) => text,
+        Err(fault) => return vec![Error::from(fault)],
+    };
     let (document, mut misread) = read::read_all(text);
     if let Some(document) = document {
         let mut faults = Faults::default();

@@ -4,7 +4,8 @@
 //! Only when it fails, the text is read a second time as a tree. The tree is written out with a line for every value, so
 //! that the line that `serde_json` tells of an error gives the place; that is reported in the words of the configuration,
 //! and, to find all faults at once, the value is taken out before another try. One instance of the parser's generated
-//! code, a large one, serves both ways.
+//! code, a large one, serves both ways; it reads `str`, here and everywhere, as its code for `[u8]` would be one more and checks
+//! every string for UTF-8 by itself.
 //!
 //! The second reading is also more lenient, as the Go types are that all engines write with: `null` is as good as an
 //! absent element, and the last of repeated elements counts.
@@ -20,17 +21,17 @@ use std::fmt::Write as _;
 const MOST_FAULTS: usize = 200;
 
 /// Reads `text`; the first wrong type ends it.
-pub(super) fn read(text: &[u8]) -> Result<Document> {
-    match serde_json::from_slice(text) {
+pub(super) fn read(text: &str) -> Result<Document> {
+    match serde_json::from_str(text) {
         Ok(spec) => Ok(spec),
         Err(_) => Ok(attempt(&tree(text)?).map_err(|misread| misread.fault)?),
     }
 }
 
 /// Reads what can be read of `text`, along with what cannot; nothing when it is not JSON or too little is left.
-pub(super) fn read_all(text: &[u8]) -> (Option<Document>, Misread) {
+pub(super) fn read_all(text: &str) -> (Option<Document>, Misread) {
     let mut misread = Misread::default();
-    if let Ok(spec) = serde_json::from_slice(text) {
+    if let Ok(spec) = serde_json::from_str(text) {
         return (Some(spec), misread);
     }
     let mut tree = match tree(text) {
@@ -53,12 +54,17 @@ pub(super) fn read_all(text: &[u8]) -> (Option<Document>, Misread) {
     }
 }
 
+/// The text, if it is one.
+pub(super) fn utf8(text: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(text).map_err(|error| whole(error.to_string()))
+}
+
 fn whole(message: impl Into<String>) -> Fault {
     Fault { location: "config.json".to_owned(), message: message.into() }
 }
 
-fn tree(text: &[u8]) -> Result<Value, Fault> {
-    let mut tree: Value = serde_json::from_slice(text).map_err(|error| whole(error.to_string()))?;
+fn tree(text: &str) -> Result<Value, Fault> {
+    let mut tree: Value = serde_json::from_str(text).map_err(|error| whole(error.to_string()))?;
     drop_nulls(&mut tree);
     Ok(tree)
 }
@@ -91,7 +97,7 @@ struct Failure {
 fn attempt(tree: &Value) -> Result<Document, Failure> {
     let mut text = Vec::new();
     write_lines(tree, &mut text);
-    serde_json::from_slice(&text).map_err(|error| failure(tree, &error))
+    serde_json::from_str(&String::from_utf8_lossy(&text)).map_err(|error| failure(tree, &error))
 }
 
 fn failure(tree: &Value, error: &serde_json::Error) -> Failure {

@@ -245,8 +245,9 @@ impl Entry {
         let mut text = Vec::with_capacity(USUAL_SIZE);
         let read = file.take(FILE_LIMIT).read_to_end(&mut text);
         read.map_err(|error| Error::os(format!("read {}", path.display()), error))?;
-        let corrupt = |error| Error::new(ErrorKind::CorruptState, format!("read {}", path.display())).because(error);
-        serde_json::from_slice(&text).map(Some).map_err(corrupt)
+        let corrupt = || Error::new(ErrorKind::CorruptState, format!("read {}", path.display()));
+        let text = std::str::from_utf8(&text).map_err(|error| corrupt().because(error))?;
+        serde_json::from_str(text).map(Some).map_err(|error| corrupt().because(error))
     }
 
     /// Records what was chosen: before the first effect.

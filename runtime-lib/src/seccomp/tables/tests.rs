@@ -13,6 +13,18 @@ fn names_are_sorted_and_each_is_found_at_its_own_place() {
     for (index, name) in all.iter().enumerate() {
         assert_eq!(Name::find(name).map(|found| usize::from(found.0)), Some(index), "{name}");
     }
+    // From everywhere to everywhere, in every order.
+    for from in (0..=names::COUNT).step_by(if cfg!(miri) { 254 } else { 1 }) {
+        let mut finder = Finder { next: from };
+        for index in (0..names::COUNT).step_by(7) {
+            finder.next = from;
+            assert_eq!(finder.find(all[index]).map(|found| usize::from(found.0)), Some(index), "{from}");
+            assert_eq!(finder.next, index + 1);
+        }
+        assert_eq!(Finder { next: from }.find("reads"), None, "{from}");
+    }
+    const READ: Name = Name::known("read");
+    assert_eq!(READ.as_str(), "read");
     for unknown in ["", "a", "zzz", "reads", "rea", "read ", "\u{fffd}"] {
         assert_eq!(Name::find(unknown), None, "{unknown}");
     }
@@ -94,6 +106,7 @@ fn definitions(header: &str) -> Vec<(&str, u32)> {
 /// Numbers never change, so whatever release's headers are installed: what they have, the tables have too, unless it is newer.
 /// Debian has them where there is a C library to link with (libc6-dev needs linux-libc-dev).
 #[test]
+#[cfg_attr(miri, ignore = "thousands of cases")]
 fn the_tables_have_every_call_of_the_headers_of_this_machine() {
     let sample = "#define __NR_read 0\n#define __NR_ioctl (__X32_SYSCALL_BIT + 514)\n#define __NR_a __NR_b\nint x;\n";
     assert_eq!(definitions(sample), [("read", 0), ("ioctl", 514)]);
@@ -121,6 +134,7 @@ fn the_tables_have_every_call_of_the_headers_of_this_machine() {
 /// Byte for byte, for all architectures: `just seccomp-tables` fetches the headers that the tables come from (linux-libc-dev
 /// of Debian trixie, 6.12) and names them in `SECCOMP_UAPI`. A machine's own are of another version and of one architecture.
 #[test]
+#[cfg_attr(miri, ignore = "runs a program")]
 fn the_tables_equal_a_regeneration() {
     let Ok(uapi) = std::env::var("SECCOMP_UAPI") else {
         eprintln!("left out: SECCOMP_UAPI does not name the headers, see `just seccomp-tables`");

@@ -82,6 +82,7 @@ fn the_profile_is_turned_into_oci_form_as_podman_does() {
 
 /// The copy is what the package of the machine has, if it is there in that version.
 #[test]
+#[cfg_attr(miri, ignore = "runs a program")]
 fn the_copy_is_that_of_the_package() {
     let Ok(installed) = std::fs::read_to_string("/usr/share/containers/seccomp.json") else {
         eprintln!("left out: golang-github-containers-common is not installed");
@@ -96,6 +97,7 @@ fn the_copy_is_that_of_the_package() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of cases")]
 fn every_call_gets_what_the_reference_says_in_few_steps() {
     let section = podman();
     let filter = compiled(&section, Arch::X86_64);

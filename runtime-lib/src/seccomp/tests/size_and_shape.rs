@@ -17,6 +17,7 @@ fn like_an_engine() -> LinuxSeccomp {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of cases")]
 fn the_search_is_as_deep_as_the_logarithm() {
     let filter = compiled(&like_an_engine(), Arch::X86_64);
     for arch in [Arch::X86_64, Arch::X86, Arch::X32] {
@@ -30,6 +31,7 @@ fn the_search_is_as_deep_as_the_logarithm() {
 
 /// A program longer than a conditional jump reaches still leads everywhere.
 #[test]
+#[cfg_attr(miri, ignore = "thousands of cases")]
 fn far_jumps_arrive() {
     let names: Vec<&str> = Name::all().map(Name::as_str).collect();
     let rules: Vec<_> = names
@@ -52,6 +54,7 @@ fn far_jumps_arrive() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a very large profile")]
 fn too_large_a_profile_is_an_error() {
     let rules = |count: u64| {
         let rules: Vec<_> = (0..count)

@@ -94,6 +94,7 @@ fn all_faults_come_out_at_once_with_their_places_in_the_original() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a hundred thousand items")]
 fn the_number_of_wrong_types_told_is_bounded() {
     let text = text(&changed(&[("/process/args", (0..100_000).map(Value::from).collect())]));
     assert_eq!(faults(&text).len(), 200);
@@ -168,6 +169,7 @@ fn everything() -> Value {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of cases")]
 fn no_change_of_any_element_makes_it_panic_and_the_two_ways_of_reading_agree() {
     let config = everything();
     assert_eq!(faults(&text(&config)).len(), 0);
@@ -215,6 +217,7 @@ fn no_change_of_any_element_makes_it_panic_and_the_two_ways_of_reading_agree() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of cases")]
 fn no_truncated_text_makes_it_panic() {
     let text = text(&everything());
     for length in (0..text.len()).step_by(7) {
