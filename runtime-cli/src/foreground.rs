@@ -42,8 +42,7 @@ impl Foreground<'_> {
     /// Runs with the standard streams of this process.
     pub(crate) fn run(&self, builder: ContainerBuilder, announcement: Announcement) -> Result<ExitCode, Failure> {
         let signals = self.prepare()?;
-        let mut container = builder.run()?;
-        let notify = Notify::listen(&mut container)?;
+        let (container, notify) = Notify::listen_to_new(builder.run()?)?;
         self.attend(announcement.make(container)?, &signals, notify, None)
     }
 

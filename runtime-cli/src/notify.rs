@@ -3,6 +3,7 @@
 //! manager is to watch, and nothing else, as runc does it. The host's socket itself is not in the container: whoever can
 //! send there can tell systemd what it likes.
 
+use crate::announcement::delete_after;
 use crate::failure::Failure;
 use crate::log::Log;
 use libcorten::Container;
@@ -48,6 +49,14 @@ impl Notify {
         let Some(socket) = container.notify_socket()? else { return Ok(None) };
         socket.set_nonblocking(true).map_err(|error| Failure::os("set up the notify socket", &error))?;
         Ok(Some(Notify { socket, manager }))
+    }
+
+    /// As [`listen`](Self::listen), to a container that has just been made: if that fails, it goes.
+    pub(crate) fn listen_to_new(mut container: Container) -> Result<(Container, Option<Notify>), Failure> {
+        match Notify::listen(&mut container) {
+            Ok(notify) => Ok((container, notify)),
+            Err(failure) => Err(delete_after(container, failure)),
+        }
     }
 
     /// Readable when the container has said something.

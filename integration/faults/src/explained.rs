@@ -22,8 +22,9 @@ const DONE_TO_A_FILE: [&str; 18] = [
 ];
 
 /// Or a step that is about no element and no file.
-const STEPS: [&str; 42] = [
+const STEPS: [&str; 43] = [
     "become a subreaper",
+    "change the mode of",
     "create a file for a hook",
     "create a file for hooks",
     "bring the loopback device up",

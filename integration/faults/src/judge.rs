@@ -66,7 +66,10 @@ impl Worker {
             _ => {}
         }
         if operation.makes() {
-            let device = self.task.kind != Kind::Device || leftovers::net_devices().iter().any(|name| name == DEVICE);
+            // That of a program which has run ends with its namespace.
+            let device = operation == Operation::Run
+                || self.task.kind != Kind::Device
+                || leftovers::net_devices().iter().any(|name| name == DEVICE);
             return self.is_gone().and(if device { Ok(()) } else { Err("the network device is lost".to_owned()) });
         }
         if operation.keeps() {

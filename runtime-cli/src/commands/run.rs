@@ -2,6 +2,7 @@
 
 use super::new_container::{NewContainer, options};
 use super::{Context, Verb};
+use crate::announcement::delete_after;
 use crate::args::switch;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
@@ -28,13 +29,12 @@ fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     new.check_console(detach)?;
     let announcement = new.announcement()?;
     if detach {
-        let mut container = new.builder()?.run()?;
-        let notify = Notify::listen(&mut container)?;
+        let (container, notify) = Notify::listen_to_new(new.builder()?.run()?)?;
         let container = announcement.make(container)?;
-        if let Some(notify) = notify {
-            notify.wait(&container, context.log)?;
-        }
-        return Ok(ExitCode::SUCCESS);
+        return match notify.map(|notify| notify.wait(&container, context.log)) {
+            Some(Err(failure)) => Err(delete_after(container, failure)),
+            _ => Ok(ExitCode::SUCCESS),
+        };
     }
     let foreground = Foreground {
         keep: context.matches.get_flag("keep"),
