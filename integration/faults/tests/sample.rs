@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 /// One fault out of so many: a prime, so that it is not always the same one of a step's.
-const EVERY: &str = "211";
+const EVERY: [(&str, &[&str]); 2] =
+    [("211", &["plain", "hooks", "user"]), ("997", &["terminal", "device", "agent", "notify"])];
 
 #[test]
 fn a_sample_of_all_faults_leaves_nothing_and_is_told() {
@@ -15,9 +16,13 @@ fn a_sample_of_all_faults_leaves_nothing_and_is_told() {
     }
     let program = Path::new(env!("CARGO_BIN_EXE_faults"));
     let corten = std::env::var_os("CORTEN").map_or_else(|| program.with_file_name("corten"), Into::into);
-    let output =
-        Command::new(program).arg("--corten").arg(corten).args(["--every", EVERY, "--parts", "1"]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    println!("{text}");
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    for (every, kinds) in EVERY {
+        let mut command = Command::new(program);
+        command.arg("--corten").arg(&corten).args(["--every", every, "--parts", "1"]);
+        command.args(kinds.iter().flat_map(|kind| ["--kind", kind]));
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        println!("{text}");
+        assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

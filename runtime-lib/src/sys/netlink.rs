@@ -121,7 +121,8 @@ impl Netlink {
         socket::send(self.0.as_raw_fd(), &request, MsgFlags::empty())?;
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let count = match socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            // The kernel has answered when the question is sent: nothing is to be waited for, least of all an answer that was lost.
+            let count = match socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EINTR) => continue,
                 count => count?,
             };
