@@ -119,6 +119,8 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Runc, "limits that are given twice", "it sets the last, where the specification wants an error"),
     (Runc, "negative numbers of devices on version 2", "it takes them for wildcards; on version 1 it refuses them"),
+    (Crun, "100,000 variables", "it looks through all of them for each: more than half a minute"),
+    (Crun, "300,000 variables", "it looks through all of them for each: more than half a minute"),
     (Runc, "the last but one user", "it takes ids up to 2^31-1 only; the kernel has them up to 2^32-2"),
     (Runc, "100,000 variables", "it looks through all of them for each: more than half a minute"),
     (Runc, "300,000 variables", "it looks through all of them for each: more than half a minute"),
