@@ -75,6 +75,8 @@ const DEPENDENT: &[&str] = &[
     r#""rdma": {"mlx5_0": {"hcaHandles": 3, "hcaObjects": 100}}"#,
     r#""rdma": {}"#,
     r#""blockIO": {"weight": 500}"#,
+    r#""blockIO": {"weight": 9}"#,
+    r#""blockIO": {"weight": 1001}"#,
     r#""blockIO": {"leafWeight": 500}"#,
     r#""blockIO": {"weightDevice": [{"major": 999, "minor": 0, "weight": 500}]}"#,
     r#""blockIO": {"throttleReadBpsDevice": [{"major": 999, "minor": 0, "rate": 1000}]}"#,
