@@ -1,7 +1,7 @@
-//! Which elements of `linux.resources` are accepted and which refused, as by runc, on version 1. What depends on a controller
-//! that not every machine has is left out.
+//! Which elements of `linux.resources` are accepted and which refused, as by runc: a table for version 1, and what depends on
+//! controllers that not every machine has, decided by runc itself.
 
-use corten_integration::{Sandbox, once};
+use corten_integration::{HostView, Runtime, Sandbox, once, skip};
 use serde_json::Value;
 
 /// Members of `linux.resources` with which a container runs.
@@ -69,6 +69,50 @@ const REFUSED: &[&str] = &[
     r#""devices": [{"allow": true, "type": "c", "major": -2, "access": "r"}]"#,
     r#""devices": [{"allow": true, "type": "c", "access": ""}]"#,
 ];
+
+/// Members whose fate depends on the kernel's controllers and devices.
+const DEPENDENT: &[&str] = &[
+    r#""rdma": {"mlx5_0": {"hcaHandles": 3, "hcaObjects": 100}}"#,
+    r#""rdma": {}"#,
+    r#""blockIO": {"weight": 500}"#,
+    r#""blockIO": {"weight": 9}"#,
+    r#""blockIO": {"weight": 1001}"#,
+    r#""blockIO": {"leafWeight": 500}"#,
+    r#""blockIO": {"weightDevice": [{"major": 999, "minor": 0, "weight": 500}]}"#,
+    r#""blockIO": {"throttleReadBpsDevice": [{"major": 999, "minor": 0, "rate": 1000}]}"#,
+    r#""hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]"#,
+    r#""hugepageLimits": [{"pageSize": "3MB", "limit": 4194304}]"#,
+    r#""network": {"classID": 1}"#,
+    r#""network": {"priorities": [{"name": "lo", "priority": 2}]}"#,
+    r#""cpu": {"realtimeRuntime": 1000}"#,
+    r#""cpu": {"realtimePeriod": 1000000, "realtimeRuntime": 1000001}"#,
+    r#""unified": {"misc.max": "res_a 3"}"#,
+    r#""unified": {"rdma.max": "mlx5_0 hca_handle=3"}"#,
+];
+
+#[test]
+fn what_depends_on_the_machine_is_decided_as_by_runc() {
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|dir| dir.join("runc").is_file());
+    if Runtime::from_environment() != Runtime::Corten || !found {
+        skip!("compares corten with runc");
+    }
+    let mut wrong = Vec::new();
+    for view in HostView::available() {
+        let [ours, runcs] = [Runtime::Corten, Runtime::Runc].map(|runtime| Sandbox::of(view, runtime));
+        for members in DEPENDENT {
+            let ((code, said), (runcs_code, runc_said)) = (run(&ours, members), run(&runcs, members));
+            // corten's error names the element.
+            let element = members.split('"').nth(1).unwrap();
+            let named = code == 0 || said.contains(&format!("linux.resources.{element}"));
+            if (code == 0) != (runcs_code == 0) || !named {
+                wrong.push(format!("{view:?}: {members}: {code}: {said} runc {runcs_code}: {runc_said}"));
+            }
+        }
+        ours.assert_nothing_left();
+        runcs.forgive();
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
 
 /// The exit code of a container with these resources, and what was said.
 fn run(t: &Sandbox, members: &str) -> (i32, String) {

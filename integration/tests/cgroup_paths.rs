@@ -288,3 +288,41 @@ fn the_root_of_the_cgroup_namespace_is_the_containers_own_cgroup() {
         assert!(output.contains("cgroup.procs"), "{output}");
     });
 }
+
+#[test]
+fn limits_that_a_cgroup_has_already_stay_unless_the_container_has_its_own() {
+    on_every_view(|t| {
+        let controllers = t.hierarchy(ANY).join("cgroup.subtree_control");
+        let has_pids = std::fs::read_to_string(controllers).map_or(!t.view().is_unified(), |all| all.contains("pids"));
+        if !has_pids {
+            skip!("the version 2 view of a hybrid machine has no controller; integration/vm has");
+        }
+        for (own, expected) in [(json!({}), "77"), (json!({"limit": 33}), "33"), (json!({"limit": -1}), "max")] {
+            let container = t.container(t.bundle().args(&["sleep", "1000"]).set("/linux/resources/pids", own.clone()));
+            let mine = Mine(vec![container.cgroup(ANY)]);
+            std::fs::create_dir(&mine.0[0]).unwrap();
+            std::fs::write(mine.0[0].join("pids.max"), "77").unwrap();
+            container.run_detached();
+            assert_eq!(container.cgroup_file(ANY, "pids.max"), expected, "{own}");
+            container.command("delete").option("--force").ok();
+        }
+    });
+}
+
+#[test]
+fn the_manager_of_create_is_that_of_every_later_command_whatever_flags_it_gets() {
+    on_every_view(|t| {
+        let container = t.container(t.bundle().args(&["sleep", "1000"]));
+        container.create();
+        let command = |verb: &str| container.command(verb).global("--systemd-cgroup");
+        command("start").ok();
+        command("pause").ok();
+        assert_eq!(container.status(), "paused");
+        command("resume").ok();
+        assert_eq!(command("ps").option("--format").option("json").ok().stdout(), format!("[{}]\n", container.pid()));
+        command("events").option("--stats").ok();
+        command("update").option("--resources").option("-").input("{}").ok();
+        command("delete").option("--force").ok();
+        assert!(!container.cgroup(ANY).exists());
+    });
+}

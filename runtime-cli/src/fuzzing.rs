@@ -50,18 +50,61 @@ pub fn arguments(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+
+    fn seeds() -> Vec<(PathBuf, Vec<u8>)> {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/arguments");
+        let paths = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path());
+        let mut seeds: Vec<_> = paths.map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect();
+        assert!(!seeds.is_empty());
+        seeds.sort();
+        seeds
+    }
+
+    fn breaks(bytes: &[u8]) -> bool {
+        std::panic::catch_unwind(|| arguments(bytes)).is_err()
+    }
 
     #[test]
     fn the_corpus_breaks_nothing() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/arguments");
-        let seeds: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert!(!seeds.is_empty());
-        let breaks = |seed: &Path| {
-            let bytes = std::fs::read(seed).unwrap();
-            std::panic::catch_unwind(|| arguments(&bytes)).is_err()
-        };
-        let broken: Vec<_> = seeds.iter().filter(|seed| breaks(seed)).collect();
+        let broken: Vec<_> = seeds().into_iter().filter(|(_, seed)| breaks(seed)).map(|(path, _)| path).collect();
         assert!(broken.is_empty(), "{broken:?}");
+    }
+
+    /// What a fuzzer does first, for those who have none: words of all seeds in other places, and other bytes in them. `CASES`
+    /// asks for more.
+    #[test]
+    fn seeds_that_are_mixed_break_nothing() {
+        let seeds: Vec<Vec<u8>> = seeds().into_iter().map(|(_, seed)| seed).collect();
+        let words: Vec<&[u8]> = seeds.iter().flat_map(|seed| seed.split(|byte| *byte == 0)).collect();
+        let cases: u64 = std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000);
+        for case in 1..=cases {
+            let mut state = case.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut below = |limit: usize| {
+                // xorshift64
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 16) as usize % limit.max(1)
+            };
+            let seed = seeds.get(below(seeds.len())).unwrap();
+            let mut line: Vec<Vec<u8>> = seed.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+            for _ in 0..=below(4) {
+                let place = below(line.len());
+                let word = words.get(below(words.len())).unwrap().to_vec();
+                match below(4) {
+                    0 => line.insert(place, word),
+                    1 => drop(line.splice(place..(place + 1).min(line.len()), [word])),
+                    2 => drop(line.drain(place..(place + 1).min(line.len()))),
+                    _ => {
+                        let Some(word) = line.get_mut(place) else { continue };
+                        let at = below(word.len() + 1);
+                        word.insert(at, *b"-=:,+ \n\xff0b".get(below(10)).unwrap());
+                    }
+                }
+            }
+            let bytes = line.join(&0);
+            assert!(!breaks(&bytes), "{:?}", String::from_utf8_lossy(&bytes));
+        }
     }
 }

@@ -48,6 +48,11 @@ const PLACES: &[(&str, When, &str)] = &[
         So(|difference, _| difference.ours == "40755" && difference.theirs == "40555"),
         "on version 1 runc gives the tmpfs that holds the hierarchies the mode of the directory of sysfs that it covers",
     ),
+    (
+        "paths./sys/fs/cgroup.mode",
+        So(|difference, _| difference.ours == "41755" && difference.theirs == "40755"),
+        "the sticky bit of a cgroup tells that corten has made it",
+    ),
     ("paths./sys/fs/cgroup.create", So(|difference, _| difference.ours == "errno 30"), CGROUP),
     (
         "mounts./sys/fs/cgroup/systemd.source",
@@ -77,6 +82,8 @@ const PLACES: &[(&str, When, &str)] = &[
     ("paths.*.mode", So(is_device_with_more_bits), DEVICE_MODE),
     ("devices.*.mode", So(is_device_with_more_bits), DEVICE_MODE),
     ("files./sys/fs/cgroup/devices/devices.list", Has("\"/dev/full\""), REPLACED),
+    // The kernel gives an idle cgroup the least share.
+    ("files./sys/fs/cgroup/cpu/cpu.shares", Has("\"idle\":1"), NEWER),
     ("kernel.scheduler.*", Has("\"scheduler\""), NEWER),
     ("process.nice", Has("\"scheduler\""), NEWER),
     ("process.policy", Has("\"scheduler\""), NEWER),
@@ -270,6 +277,7 @@ pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
     ),
     ("corten", "process.user.umask: 0o1000 is out of range 0-0o777", "the kernel cuts it, and runc lets it do so"),
     ("corten", "has a .. component", "of a cgroupsPath runc takes it as at the root"),
+    ("corten", "linux.resources.cpu.idle: cgroup controller cpu is not available", NEWER),
     (
         "corten",
         "has a letter other than r, w and m",

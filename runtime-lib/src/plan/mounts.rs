@@ -146,7 +146,11 @@ fn is_readonly_late(mounts: &[Mount], index: usize) -> bool {
     if mount.destination == "/dev" {
         return matches!(mount.kind, MountKind::Filesystem { .. });
     }
-    let covers = |later: &Mount| !later.remount && Path::new(&mount.destination).starts_with(&later.destination);
+    // A remount says itself what the file system is to be.
+    let covers = |later: &Mount| match later.remount {
+        true => later.destination == mount.destination,
+        false => Path::new(&mount.destination).starts_with(&later.destination),
+    };
     of_memory && !mounts.iter().skip(index + 1).any(covers)
 }
 

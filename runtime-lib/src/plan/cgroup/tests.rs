@@ -257,6 +257,13 @@ fn other_limits_become_writes() {
          blkio.throttle.write_iops_device=8:2 5",
         "io.bfq.weight=505|io.weight=5000; io.bfq.weight=8:0 30?; io.max=8:1 rbps=9; io.max=8:2 wiops=5",
     );
+    for (weight, io) in [(9, 0), (10, 1), (1000, 10_000), (1001, 10_010)] {
+        check(
+            json!({"blockIO": {"weight": weight}}),
+            &format!("blkio.weight={weight}|blkio.bfq.weight={weight}"),
+            &format!("io.bfq.weight={weight}|io.weight={io}"),
+        );
+    }
     check(
         json!({"network": {"classID": 1048577, "priorities": [{"name": "lo", "priority": 3}]}}),
         "net_cls.classid=1048577; net_prio.ifpriomap=lo 3",

@@ -49,9 +49,10 @@ pub(super) fn weight_of_shares(shares: u64) -> u64 {
     }
 }
 
-/// `io.weight` (1 to 10000) of a `blkio.weight` (10 to 1000).
+/// `io.weight` (1 to 10000) of a `blkio.weight` (10 to 1000). What is below that range has a value that the kernel refuses, as
+/// has what is above it.
 fn io_weight_of_blkio(weight: u16) -> u64 {
-    1 + u64::from(weight).saturating_sub(10) * 9_999 / 990
+    u64::from(weight).checked_sub(10).map_or(0, |above| 1 + above * 9_999 / 990)
 }
 
 fn number_or_max(value: i64) -> String {
