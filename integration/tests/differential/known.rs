@@ -310,6 +310,11 @@ pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
     ("corten", "msg=\"hooks.poststart[0]: ", POSTSTART),
     (
         "corten",
+        ".timeout: 0 is not greater than zero",
+        "the specification demands that; runc's is over at once, of which a poststop hook only makes a warning",
+    ),
+    (
+        "corten",
         ".timeout: -1 is not greater than zero",
         "the specification demands that; runc's is over at once, and the hook may have ended by then",
     ),
