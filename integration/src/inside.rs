@@ -45,6 +45,10 @@ impl Inside {
         text = text.replace(sandbox, "SANDBOX").replace(&format!("{name}."), "SANDBOX");
         let mut view: Value = serde_json::from_str(&text).ok()?;
         namespaces(&mut view["namespaces"]);
+        if view["namespaces"]["net"] == "the host's" {
+            // Others come and go there.
+            view["network"] = json!("the host's");
+        }
         processes(&mut view);
         descriptors(&mut view["descriptors"]);
         mounts(&mut view["mounts"]);
