@@ -422,7 +422,8 @@ rootless_user() {
 ordinary() {
 	(
 		cd /
-		export HOME=$work/home XDG_RUNTIME_DIR=/run/user/54321 CONTAINERS_CONF=$work/home/.config/containers/containers.conf
+		# By USER, Podman looks up ids, and runtimes choose their state directory.
+		export USER=ordinary HOME=$work/home XDG_RUNTIME_DIR=/run/user/54321 CONTAINERS_CONF=$work/home/.config/containers/containers.conf
 		if [ "$driver" = systemd ]; then
 			export DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/54321/bus
 			set -- systemd-run --user --scope --quiet --property=Delegate=yes -- "$@"
