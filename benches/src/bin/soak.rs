@@ -108,7 +108,8 @@ fn rounds(options: &Options, corten: &Path, directory: &Path) -> Result<usize> {
 
 /// One round of one runtime; gives the number of faults.
 fn round(program: &Program, runs: usize, waiting: &Path, seed: u64) -> usize {
-    let prefix = format!("corten-soak-{}-{seed}", std::process::id());
+    // With the runtime's name, or what one leaves behind would be the next one's.
+    let prefix = format!("corten-soak-{}-{}-{seed}", std::process::id(), program.name);
     let sequential = many(program, runs, 1);
     report(program.name, "one by one", &sequential);
     let parallel = many(program, runs.div_ceil(10), AT_ONCE);
