@@ -424,6 +424,13 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "the mode of a tmpfs on a directory of the image", "it gives it 1777"),
     (Runc, "a_terminal_is_not_opened_through_links", "it follows them, inside the root"),
     (Crun, "a_terminal_is_not_opened_through_links", "it follows them, inside the root"),
+    (
+        Crun,
+        "rules_are_replaced_without_a_moment_in_which_an_allowed_device_is_denied",
+        "its update takes all rules away before it gives any",
+    ),
+    (Crun, "a_caller_without_the_right_to_drop_its_groups", "it fails when it may not set groups"),
+    (Crun, "an empty AppArmor profile", "it is one for it"),
     (Crun, "no device rules", "it allows all devices then"),
     (Crun, "the tunnel's device by default", "it allows it to be made, not to be used"),
     (Crun, "rules_without_a_meaning_are_refused", "the cgroups stay when a rule cannot be set"),

@@ -25,6 +25,9 @@ fn labels_of_a_module_that_is_not_at_work_are_errors() {
             assert!(said.contains(module) || t.differs("names of security modules"), "{said}");
             t.assert_nothing_left();
         }
+        if t.differs("an empty AppArmor profile") {
+            return;
+        }
         // An empty one asks for nothing.
         assert_eq!(t.output_of(t.bundle().set("/process/apparmorProfile", json!("")).args(&["echo", "ok"])), "ok\n");
     });
