@@ -308,6 +308,7 @@ pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
         "its init opens its streams again there, which a /dev with nodev does not allow",
     ),
     ("corten", "msg=\"hooks.poststart[0]: ", POSTSTART),
+    ("corten", "version 2.0.0 of the specification is not supported", "nobody knows it; runc takes any number"),
     (
         "corten",
         ".timeout: 0 is not greater than zero",
