@@ -118,7 +118,7 @@ impl<'a> Session<'a> {
             }
         };
         // A child that it has forked holds the socket as well, and may be waiting for us: only what is there is heard.
-        let told = ended && (!self.early.is_empty() || self.has_been_told().unwrap_or(false));
+        let told = ended && (!self.early.is_empty() || socket::is_readable(&self.link));
         match if told { self.hear() } else { Ok(None) } {
             Ok(Some(report)) if report.errno != 0 => self.failure(&report),
             _ => error,

@@ -35,6 +35,12 @@ pub(crate) fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> Result<usize, Errno
     }
 }
 
+/// Whether there is something to receive, or the other end is closed.
+pub(crate) fn is_readable(socket: &OwnedFd) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).is_ok_and(|count| count > 0)
+}
+
 /// Waits until there is something to receive; false when the process of `pidfd` has ended and there is nothing.
 pub(crate) fn readable_unless_ended(socket: &OwnedFd, pidfd: &OwnedFd) -> Result<bool, Errno> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
