@@ -432,6 +432,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "a_caller_without_the_right_to_drop_its_groups", "it fails when it may not set groups"),
     (Crun, "an empty AppArmor profile", "it is one for it"),
     (Crun, "rules_of_a_cgroup_with_others_below", "its update denies all first, which the kernel refuses then"),
+    (Crun, "an ordinary user without a user namespace", "it makes one that was not asked for"),
     (Crun, "no device rules", "it allows all devices then"),
     (Crun, "the tunnel's device by default", "it allows it to be made, not to be used"),
     (Crun, "rules_without_a_meaning_are_refused", "the cgroups stay when a rule cannot be set"),

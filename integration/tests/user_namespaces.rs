@@ -311,6 +311,9 @@ fn an_ordinary_user_maps_its_own_ids_and_no_groups() {
             let refused = rootless.run(with.args(&["true"])).fails(1);
             assert!(refused.stderr().contains("cannot set any additional groups in a rootless container"), "{refused}");
         }
+        if t.differs("an ordinary user without a user namespace") {
+            return;
+        }
         // Without a user namespace it has no right to any of the others.
         let refused = rootless.run(rootless.bundle(&own, &own).without_namespace("user").args(&["true"])).fails(1);
         assert!(refused.stderr().contains("rootless container requires user namespaces"), "{refused}");
