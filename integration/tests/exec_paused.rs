@@ -105,8 +105,8 @@ fn a_container_that_is_deleted_meanwhile_ends_the_wait() {
         container.command("delete").option("--force").ok();
         let output = child.wait_with_output().unwrap();
         let message = String::from_utf8_lossy(&output.stderr);
-        // It had ended before the pause, where the machine is slow.
-        let ran = output.stdout == b"through\n";
+        // Where the machine is slow it ran before the pause, or had begun and was killed with the container.
+        let ran = output.stdout == b"through\n" || output.status.code() == Some(137);
         assert!(ran || (output.status.code() == Some(255) && message.contains("exec failed: ")), "{output:?}");
         t.assert_nothing_left();
     });

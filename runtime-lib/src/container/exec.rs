@@ -223,8 +223,10 @@ impl<'a> ExecBuilder<'a> {
         let child = self.enter(record, pid, first.as_fd(), frozen, &watch).map_err(|error| {
             // What failed by itself is the better answer; what the end of the container caused is not.
             let caused = matches!(error.kind(), ErrorKind::Os | ErrorKind::Internal);
-            // A process that is about to end gives its namespaces up a moment before its pidfd tells.
-            let patience = if error.errno() == Some(libc::ESRCH) { 2000 } else { 0 };
+            // A process that is about to end gives its namespaces up a moment before its pidfd tells: they are not found, or
+            // no process can be made in its pid namespace (ENOMEM, pid_namespaces(7)).
+            let ending = matches!(error.errno(), Some(libc::ESRCH | libc::ENOMEM));
+            let patience = if ending { 2000 } else { 0 };
             if caused && pidfd::ends_within(first, patience) {
                 return error.context("cannot exec in a stopped container").with_kind(ErrorKind::WrongStatus);
             }

@@ -140,7 +140,8 @@ fn refuse_place(mount: &Mount) -> Result<()> {
 fn is_readonly_late(mounts: &[Mount], index: usize) -> bool {
     let Some(mount) = mounts.get(index) else { return false };
     let of_memory = matches!(&mount.kind, MountKind::Filesystem { fstype, .. } if fstype == "tmpfs");
-    if mount.remount || mount.attrs.set & libc::MS_RDONLY == 0 {
+    let writable_again = mount.recursive_attrs.clear & libc::MS_RDONLY != 0;
+    if mount.remount || writable_again || mount.attrs.set & libc::MS_RDONLY == 0 {
         return false;
     }
     if mount.destination == "/dev" {
