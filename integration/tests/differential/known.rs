@@ -259,6 +259,7 @@ fn is_of_cgroup_mount(difference: &Disagreement, config: &Value) -> bool {
 pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
     ("runc", "uids and gids must be in range 0-2147483647", "the kernel takes ids up to 4294967294"),
     ("runc", "seccomp flags are not yet supported by runc", "1.1.5 is older than their support (1.2)"),
+    ("runc", "flags: 0x1021: no such file or directory", "it makes a tmpfs read-only that a later mount covers"),
     (
         "runc",
         "mount /data//x/../y, flags",
