@@ -60,6 +60,7 @@ pub(crate) fn enter<'a>(
     let cgroup_wait = !in_cgroup && (plan.process.scheduler.is_some() || plan.memory_policy.is_some());
     let hand_offs = orders::HandOffs { cgroup_wait, limits_first: false, unprivileged: false };
     let mut session = Session::new(plan, link, child);
+    session.go_late = target.frozen;
     bound?;
     let prepared = Prepared { of: Some((target.pidfd, target.kinds)), ..Prepared::default() };
     let (bytes, fds) = prepare_orders(plan, io, &prepared, None, &hand_offs)?;

@@ -251,13 +251,14 @@ impl<'a> Launch<'a, Filtered> {
     }
 
     /// Lets the init go on into the program, and waits until it runs. The init does not wait for us then: it finds the
-    /// word that lets it go on when it is ready, unless limits are to be set from outside first.
+    /// word that lets it go on when it is ready, unless limits are to be set from outside first or the container is paused.
     ///
     /// # Errors
     /// Whatever the init could not do, startContainer hooks and `execve(2)` included; a limit.
     pub(crate) fn go(mut self) -> Result<Child> {
         let plan = self.session.plan;
-        let at_once = !plan.namespaces.has_user_namespace() || plan.process.rlimits.is_empty();
+        let limits = plan.namespaces.has_user_namespace() && !plan.process.rlimits.is_empty();
+        let at_once = !limits && !self.session.go_late;
         if at_once {
             self.session.say(word::GO)?;
         }

@@ -19,6 +19,8 @@ pub(super) struct Session<'a> {
     pub(super) child: Option<Child>,
     /// What the init's child has said before the init told of it.
     early: VecDeque<Report>,
+    /// The init is let go only once it is ready: who waits for a paused container may give up, and nothing is to run then.
+    pub(super) go_late: bool,
     pub(super) hook_output: Option<File>,
     pub(super) net_devices: Option<netdev::NetDevices>,
 }
@@ -34,7 +36,15 @@ impl Drop for Session<'_> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(plan: &'a Plan, link: OwnedFd, child: Child) -> Session<'a> {
-        Session { plan, link, child: Some(child), early: VecDeque::new(), hook_output: None, net_devices: None }
+        Session {
+            plan,
+            link,
+            child: Some(child),
+            early: VecDeque::new(),
+            go_late: false,
+            hook_output: None,
+            net_devices: None,
+        }
     }
 
     pub(super) fn pid(&self) -> i32 {
