@@ -19,7 +19,7 @@ pub(super) struct Session<'a> {
     pub(super) child: Option<Child>,
     /// What the init's child has said before the init told of it.
     early: VecDeque<Report>,
-    /// The init is let go only once it is ready: who waits for a paused container may give up, and nothing is to run then.
+    /// The init is let go only once it is ready: who waits for a paused container may give up before.
     pub(super) go_late: bool,
     pub(super) hook_output: Option<File>,
     pub(super) net_devices: Option<netdev::NetDevices>,
