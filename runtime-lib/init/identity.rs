@@ -6,8 +6,8 @@ use crate::wire::{List, Op, Program, Rlimit, Security};
 
 const PR_SET_KEEPCAPS: usize = 8;
 const PR_CAPBSET_DROP: usize = 24;
-/// Since Linux 5.9.
 const CAP_SETGID: usize = 6;
+/// Since Linux 5.9.
 const CAP_CHECKPOINT_RESTORE: usize = 40;
 const PR_SET_NO_NEW_PRIVS: usize = 38;
 const PR_CAP_AMBIENT: usize = 47;
