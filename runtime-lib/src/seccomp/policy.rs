@@ -4,7 +4,7 @@ use super::arch::{Arch, X32_BIT};
 use super::profile::{Compare, Condition, Profile, Rule};
 use super::tables::{Name, PRIVATE_BASE};
 use super::verdict::Verdict;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// More rules with conditions than this for one call cannot fit into a filter.
 const MOST_RULES: usize = 4096;
@@ -153,13 +153,15 @@ fn decide(
     selector: Option<u64>,
     name: Name,
 ) -> Result<()> {
+    // A rule must not get lost, whatever the default is.
+    let no_place = || Error::new(ErrorKind::Internal, format!("the system call {number} has no place in the table"));
     for conditions in &rule.alternatives {
         if conditions.is_empty() && selector.is_none() {
-            if let Some(decision) = decisions.of(number, || Decision::Always(rule.verdict)) {
-                decision.add_always(rule.verdict);
-            }
-        } else if let Some(decision) = decisions.of(number, || Decision::When(Box::default())) {
-            decision.add(arch_rule(arch, rule, conditions, selector), name)?;
+            let decision = decisions.of(number, || Decision::Always(rule.verdict));
+            decision.ok_or_else(no_place)?.add_always(rule.verdict);
+        } else {
+            let decision = decisions.of(number, || Decision::When(Box::default()));
+            decision.ok_or_else(no_place)?.add(arch_rule(arch, rule, conditions, selector), name)?;
         }
     }
     Ok(())
