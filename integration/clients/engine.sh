@@ -288,7 +288,8 @@ terminal() {
 	[ -p "$work/keys" ] || mkfifo "$work/keys"
 	heard on_terminal "$1"
 }
-on_terminal() { script -qec "$1" /dev/null 2>&1 <>"$work/keys" | tr -d '\r'; }
+# The shell of the command is this one: another (dash, where SHELL is not set) would drop functions that are exported.
+on_terminal() { SHELL=$BASH script -qec "$1" /dev/null 2>&1 <>"$work/keys" | tr -d '\r'; }
 
 # limit V1 V2: a shell command for inside a container which prints a file of the cgroup, whichever version.
 limit() {
