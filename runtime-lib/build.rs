@@ -22,6 +22,10 @@ fn main() -> Result<(), String> {
     for option in ["strip=symbols", "debuginfo=0", "force-unwind-tables=no"] {
         rustc.args(["-C", option]);
     }
+    if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|libc| libc == "musl") {
+        // The toolchain brings this C library, and would link its start-up code.
+        rustc.args(["-C", "link-self-contained=no"]);
+    }
     // One segment less to map, no padding between sections: the program stays a few pages.
     let link = ["--build-id=none", "-znorelro", "-znoseparate-code", "--gc-sections", "-static"];
     match linker(&target, &host) {

@@ -4,6 +4,9 @@ use crate::bundle::Bundles;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Where the runtimes keep their state, in the directory of a measurement: see [`View::within`](crate::view::View::within).
+pub(crate) const RUN: &str = "run";
+
 /// The `floor` program or a runtime with runc's command line.
 pub struct Program {
     /// What the tables call it.
@@ -29,7 +32,7 @@ impl Program {
 
     /// The runtime at `path`, or so named in PATH, that keeps its state beneath `directory`.
     pub fn runtime(name: &'static str, path: impl Into<PathBuf>, bundles: &Bundles, directory: &Path) -> Program {
-        let state = Some(directory.join(format!("state-{name}")));
+        let state = Some(directory.join(RUN).join(name));
         Program { name, path: path.into(), measured: bundles.measured.clone(), witness: bundles.witness.clone(), state }
     }
 

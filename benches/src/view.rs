@@ -4,6 +4,7 @@
 //! two on a hybrid host without touching the host.
 
 use crate::Result;
+use crate::program::RUN;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use std::path::Path;
@@ -29,26 +30,31 @@ impl View {
     }
 
     /// Runs `work` in a thread that sees this view, as do the processes that it starts. The view ends with the thread.
+    /// In it, what runtimes keep below `directory` is in memory, as /run is where systemd is: the journal of a disk's file
+    /// system would be measured otherwise, once for the runtime and once for its neighbours.
     ///
     /// # Errors
     /// The view cannot be made on this host, or `work` fails.
-    pub fn within<T: Send>(self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    pub fn within<T: Send>(self, directory: &Path, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                self.enter()?;
+                self.enter(directory)?;
                 work()
             });
             thread.join().unwrap_or_else(|_| Err("the measuring thread panicked".to_owned()))
         })
     }
 
-    fn enter(self) -> Result {
+    fn enter(self, directory: &Path) -> Result {
         let fail =
             |what: &str, errno: nix::Error| format!("show a pure {} host: {what}: {}", self.name(), errno.desc());
         let none: Option<&str> = None;
         // A mount namespace belongs to a thread as long as that does not share its root and working directory.
         unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).map_err(|e| fail("unshare", e))?;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).map_err(|e| fail("make / private", e))?;
+        let run = directory.join(RUN);
+        std::fs::create_dir_all(&run).map_err(|error| format!("{}: {error}", run.display()))?;
+        mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), none).map_err(|e| fail("mount tmpfs", e))?;
         match self {
             View::Unified => {
                 // Detaching takes the mounts beneath along.

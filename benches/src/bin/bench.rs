@@ -55,7 +55,8 @@ fn bench(options: &Options) -> Result<ExitCode> {
     for view in [View::Unified, View::Legacy] {
         eprintln!("bench: {} rounds on a pure {} host", options.rounds, view.name());
         let bundles = bundle::prepare(temporary.path(), view)?;
-        match view.within(|| Ok(measure(view, &bundles, &release, temporary.path(), options.rounds))) {
+        match view.within(temporary.path(), || Ok(measure(view, &bundles, &release, temporary.path(), options.rounds)))
+        {
             Ok(report) => reports.push(report),
             Err(message) => eprintln!("bench: {message}; going on without"),
         }

@@ -43,7 +43,7 @@ fn many(count: usize) -> Result<bool> {
     let temporary = tempfile::Builder::new().prefix("corten-bench.").tempdir().map_err(|error| error.to_string())?;
     let bundles = bundle::prepare(temporary.path(), View::Unified)?;
     let directory = temporary.path();
-    View::Unified.within(|| {
+    View::Unified.within(temporary.path(), || {
         let corten = Program::runtime("corten", corten()?, &bundles, directory);
         let runc = Program::runtime("runc", "runc", &bundles, directory);
         let corten = beside(&corten, directory, count);

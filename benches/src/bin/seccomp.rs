@@ -49,7 +49,8 @@ fn bench(options: &Options) -> Result<ExitCode> {
     let compiled = compilers(options.rounds)?;
     let temporary = tempfile::Builder::new().prefix("corten-bench.").tempdir().map_err(|error| error.to_string())?;
     let release = release_directory()?;
-    let costs = View::Unified.within(|| runs(&release.join("corten"), temporary.path(), options.rounds))?;
+    let costs =
+        View::Unified.within(temporary.path(), || runs(&release.join("corten"), temporary.path(), options.rounds))?;
     let targets = targets(&compiled, costs.first());
     if options.json {
         println!("{:#}", report(options.rounds, &compiled, &costs, &targets));

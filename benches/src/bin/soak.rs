@@ -75,7 +75,7 @@ fn soak(options: &Options) -> Result<usize> {
         return Err(format!("{} is not there: cargo build --release", corten.display()));
     }
     let temporary = tempfile::Builder::new().prefix("corten-soak.").tempdir().map_err(|error| error.to_string())?;
-    View::Legacy.within(|| rounds(options, &corten, temporary.path()))
+    View::Legacy.within(temporary.path(), || rounds(options, &corten, temporary.path()))
 }
 
 fn rounds(options: &Options, corten: &Path, directory: &Path) -> Result<usize> {
