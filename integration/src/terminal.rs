@@ -79,6 +79,27 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// Reads until nobody has the other end open, and returns all that has come.
+    ///
+    /// # Panics
+    /// When it is still open after half a minute in which nothing came.
+    pub fn read_to_end(&mut self) -> String {
+        let timeout = rustix::time::Timespec { tv_sec: crate::patience().as_secs() as i64, tv_nsec: 0 };
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 65536];
+        loop {
+            let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&timeout)).unwrap();
+            assert_ne!(ready, 0, "the terminal is still open, and only this came: {}", String::from_utf8_lossy(&bytes));
+            match self.master.read(&mut buffer) {
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                // EIO: the other end is closed, and everything has been read.
+                Err(_) => return String::from_utf8_lossy(&bytes).into_owned(),
+            }
+        }
+    }
+}
+
 impl Default for Terminal {
     fn default() -> Terminal {
         Terminal::new()

@@ -26,6 +26,21 @@ fn the_terminal_comes_over_the_console_socket() {
     });
 }
 
+/// Found by random configurations: corten's had close-on-exec among the flags that `F_GETFL` tells.
+#[test]
+fn the_terminal_is_open_as_if_the_program_had_opened_it() {
+    once(|t| {
+        let script =
+            "exec 3<>/dev/pts/0; for fd in 0 1 2 3; do grep flags: /proc/self/fdinfo/$fd; done; echo done; sleep 1000";
+        let container = t.container(with_terminal(t.bundle()).sh(script));
+        let socket = ConsoleSocket::new(t.new_path("console"));
+        container.command("run").option("--detach").option("--console-socket").option(socket.path()).ok();
+        let seen = socket.receive().read_until("done").to_owned();
+        let flags: Vec<&str> = seen.lines().filter(|line| line.starts_with("flags:")).collect();
+        assert!(flags.len() == 4 && flags.iter().all(|line| *line == flags[3]), "{seen:?}");
+    });
+}
+
 #[test]
 fn control_characters_reach_the_program() {
     on_every_view(|t| {

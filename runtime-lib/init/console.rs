@@ -51,9 +51,11 @@ fn make(root: Root, console: &wire::Console, uid: u32, link: &Link, first: bool)
     let mut number = 0u32;
     sys::ioctl_with(master.0, TIOCSPTLCK, &mut 0u32).during(Op::OpenTarget)?;
     sys::ioctl_with(master.0, TIOCGPTN, &mut number).during(Op::OpenTarget)?;
-    let flags = (open::RDWR | open::NOCTTY | open::CLOEXEC) as usize;
+    // What is given here stays with the file, close-on-exec as well, and the program sees it (F_GETFL): what open(2) would leave.
+    // The descriptor is closed at the end of this function.
+    let flags = (open::RDWR | open::NOCTTY | open::LARGEFILE) as usize;
     let slave = sys::Fd(sys::ioctl(master.0, TIOCGPTPEER, flags).during(Op::OpenTarget)? as RawFd);
-    if console.width != 0 || console.height != 0 {
+    if console.width != 0 && console.height != 0 {
         let mut size = [console.height, console.width, 0, 0];
         sys::ioctl_with(slave.0, TIOCSWINSZ, &mut size).during(Op::Whole)?;
     }

@@ -59,10 +59,14 @@ pub mod open {
     pub const DIRECTORY: u64 = 0o200000;
     #[cfg(target_arch = "x86_64")]
     pub const NOFOLLOW: u64 = 0o400000;
+    #[cfg(target_arch = "x86_64")]
+    pub const LARGEFILE: u64 = 0o100000;
     #[cfg(target_arch = "aarch64")]
     pub const DIRECTORY: u64 = 0o40000;
     #[cfg(target_arch = "aarch64")]
     pub const NOFOLLOW: u64 = 0o100000;
+    #[cfg(target_arch = "aarch64")]
+    pub const LARGEFILE: u64 = 0o400000;
 }
 
 #[allow(missing_docs)]

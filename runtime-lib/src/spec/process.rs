@@ -89,7 +89,7 @@ pub(super) fn validate(process: &document::Process, faults: &mut Faults) -> Proc
         env: environment(process.env.as_deref().unwrap_or_default(), faults),
         cwd: faults.absolute("process.cwd", &process.cwd),
         terminal,
-        console_size: process.console_size.filter(|_| terminal).map(|size| console_size(size, faults)),
+        console_size: process.console_size.filter(|_| terminal).and_then(|size| console_size(size, faults)),
         user: user(&process.user, faults),
         capabilities: process.capabilities.as_ref().map(|sets| capabilities::masks(sets, faults)),
         rlimits: rlimits(process.rlimits.as_deref().unwrap_or_default(), faults),
@@ -167,17 +167,19 @@ pub(crate) fn without_repetitions(env: Vec<String>) -> Vec<String> {
     unique
 }
 
-fn console_size(size: oci_spec::runtime::Box, faults: &mut Faults) -> ConsoleSize {
+/// With runc a size without a width or a height is none.
+fn console_size(size: oci_spec::runtime::Box, faults: &mut Faults) -> Option<ConsoleSize> {
     let mut extent = |location: &str, extent: u64| {
         u16::try_from(extent).unwrap_or_else(|_| {
             faults.add(location, format!("{extent} is out of range 0-{}", u16::MAX));
             0
         })
     };
-    ConsoleSize {
+    let size = ConsoleSize {
         width: extent("process.consoleSize.width", size.width()),
         height: extent("process.consoleSize.height", size.height()),
-    }
+    };
+    Some(size).filter(|size| size.width != 0 && size.height != 0)
 }
 
 fn user(user: &oci_spec::runtime::User, faults: &mut Faults) -> User {

@@ -141,6 +141,9 @@ fn numbers_of_the_process_have_ranges() {
     assert_eq!(spec.process.console_size, None);
     let spec = valid(&[("/process/consoleSize", json!({"width": 80, "height": 24}))]);
     assert_eq!(spec.process.console_size, Some(ConsoleSize { width: 80, height: 24 }));
+    for half in [json!({"width": 80}), json!({"height": 24}), json!({"width": 0, "height": 0}), json!({})] {
+        assert_eq!(valid(&[("/process/consoleSize", half)]).process.console_size, None);
+    }
 }
 
 #[test]
