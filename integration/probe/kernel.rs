@@ -115,6 +115,22 @@ fn executed_as() -> String {
     unsafe { CStr::from_ptr(place) }.to_string_lossy().into_owned()
 }
 
+/// The size and the settings of the terminal that standard input is, and its name.
+fn terminal() -> Value {
+    let (mut size, mut settings) = ([0_u16; 4], [0_u32; 16]);
+    let ask = |request: c_ulong, place: c_ulong| call(libc::SYS_ioctl, [0, request, place, 0, 0]);
+    if let Err(errno) = ask(libc::TCGETS, settings.as_mut_ptr() as c_ulong) {
+        return told(Err(errno));
+    }
+    if let Err(errno) = ask(libc::TIOCGWINSZ, size.as_mut_ptr() as c_ulong) {
+        return told(Err(errno));
+    }
+    let name = std::fs::read_link("/proc/self/fd/0").map(|name| name.to_string_lossy().into_owned());
+    // Flags for input, output, control, local; behind them are the control characters.
+    let flags: Vec<String> = settings.iter().take(4).map(|flags| format!("{flags:o}")).collect();
+    json!({"rows_and_columns": size, "flags": flags, "name": name.unwrap_or_default()})
+}
+
 /// Everything of this module that is only looked at.
 pub(crate) fn facts() -> Value {
     json!({
@@ -124,6 +140,7 @@ pub(crate) fn facts() -> Value {
         "memory_policy": memory_policy(),
         "personality": told(call(libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0])),
         "names": names(),
+        "terminal": terminal(),
         "executed_as": executed_as(),
         "secure": auxiliary(libc::AT_SECURE),
         "dumpable": prctl(libc::PR_GET_DUMPABLE),

@@ -124,7 +124,7 @@ fn tmpcopyup_fills_a_tmpfs_with_what_it_covers() {
     });
 }
 
-/// Every kind of file, with its owner and mode; times, extended attributes and that two names are one file are not copied, as with runc.
+/// Every kind of file, with its owner and mode; that two names are one file is not copied, as with runc.
 #[test]
 fn tmpcopyup_copies_every_kind_of_file() {
     once(|t| {
@@ -134,9 +134,9 @@ fn tmpcopyup_copies_every_kind_of_file() {
              mknod -m 640 disk b 7 5; chown 1:2 disk; chown 9:9 .; chmod 750 ."
             .replace("ROOT", bundle.rootfs("/").to_str().unwrap());
         t.host_shell(&script);
-        let more = !t.differs("tmpcopyup of FIFOs, sockets, character devices and set-group-id directories");
+        let more = !t.differs("tmpcopyup of FIFOs, sockets, character devices and directories with more bits");
         if more {
-            let script = "cd ROOT/full; mkfifo -m 622 fifo; chown 1:2 fifo; mknod -m 604 null c 1 3; mkdir team; chmod 2775 team; \
+            let script = "cd ROOT/full; mkfifo -m 622 fifo; chown 1:2 fifo; mknod -m 604 null c 1 3; mkdir team; chmod 2775 team; mkdir all; chmod 1777 all; \
                  python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")'; chmod 600 socket";
             t.host_shell(&script.replace("ROOT", bundle.rootfs("/").to_str().unwrap()));
         }
@@ -158,6 +158,7 @@ fn tmpcopyup_copies_every_kind_of_file() {
         ];
         if more {
             expected.extend([
+                "./all directory 1777 0:0 0:0 2",
                 "./fifo fifo 622 1:2 0:0 1",
                 "./null character special file 604 0:0 1:3 1",
                 "./socket socket 600 0:0 0:0 1",
@@ -171,6 +172,40 @@ fn tmpcopyup_copies_every_kind_of_file() {
             assert!(lines.iter().any(|shown| shown.starts_with(line)), "{line}: {shown}");
         }
         assert_eq!(lines[expected.len()..], ["nowhere", "c"], "{shown}");
+    });
+}
+
+/// What runc leaves behind as well. A file whose `security.capability` is not copied has fewer rights, none more.
+#[test]
+fn tmpcopyup_copies_neither_times_nor_extended_attributes() {
+    const CAP_NET_RAW_PERMITTED: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    once(|t| {
+        let bundle = t.bundle().file("/full/old", "x", 0o755).file("/full/sub/file", "", 0o644);
+        for path in ["/full/old", "/full/sub"] {
+            let path = bundle.rootfs(path);
+            let set = |name, value: &[u8]| rustix::fs::setxattr(&path, name, value, rustix::fs::XattrFlags::empty());
+            set("trusted.note", b"x").unwrap();
+            if path.is_file() {
+                set("security.capability", &CAP_NET_RAW_PERMITTED).unwrap();
+            }
+            t.host_shell(&format!("touch -d 2001-02-03 '{}'", path.display()));
+        }
+        let attributes = |path: std::path::PathBuf| {
+            let mut names = [0_u8; 1024];
+            let length = rustix::fs::listxattr(&path, &mut names).unwrap();
+            String::from_utf8_lossy(&names[..length]).into_owned()
+        };
+        let before = attributes(bundle.rootfs("/full/old"));
+        assert!(before.contains("trusted.note") && before.contains("security.capability"), "{before}");
+        let container = t.container(bundle.mount("/full", "tmpfs", "tmpfs", &["tmpcopyup"]).args(&["sleep", "1000"]));
+        container.run_detached();
+        for path in ["old", "sub"] {
+            let copy = container.proc_file("root/full").join(path);
+            let names = attributes(copy.clone());
+            assert!(!names.contains("trusted.note") && !names.contains("security.capability"), "{path}: {names}");
+            let age = copy.metadata().unwrap().modified().unwrap().elapsed().unwrap_or_default();
+            assert!(age < std::time::Duration::from_secs(86_400), "{path}: {age:?}");
+        }
     });
 }
 

@@ -123,9 +123,12 @@ fn has_namespace(kind: &str, config: &Value) -> bool {
     items(config, "/linux/namespaces").any(|namespace| namespace["type"] == kind)
 }
 
-/// One of the three that a program is given.
-fn is_stream(difference: &Disagreement, _: &Value) -> bool {
-    ["descriptors.0.", "descriptors.1.", "descriptors.2."].iter().any(|stream| difference.place.starts_with(stream))
+/// One of the three that a program is given, when they are no terminal.
+fn is_stream(difference: &Disagreement, config: &Value) -> bool {
+    config["process"]["terminal"] != true
+        && ["descriptors.0.", "descriptors.1.", "descriptors.2."]
+            .iter()
+            .any(|stream| difference.place.starts_with(stream))
 }
 
 /// Whether no other signal differs.

@@ -11,7 +11,7 @@
 mod known;
 mod sections;
 
-use corten_integration::{Bundle, Guard, HostView, Inside, Runtime, Sandbox, skip};
+use corten_integration::{Bundle, ConsoleSocket, Container, Guard, HostView, Inside, Output, Runtime, Sandbox, skip};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sections::Edit;
@@ -72,11 +72,30 @@ impl Side {
         bundle
     }
 
+    /// The end of `run`, and what the program has written: to standard output, or to its terminal.
+    fn run(&self, container: &Container<'_>) -> (Output, String) {
+        let run = container.command("run");
+        if container.bundle().config["process"]["terminal"] != true {
+            let output = run.run();
+            let told = output.stdout();
+            return (output, told);
+        }
+        let socket = ConsoleSocket::new(self.sandbox.new_path("console"));
+        let output = run.option("--detach").option("--console-socket").option(socket.path()).run();
+        if output.code() != 0 {
+            return (output, String::new());
+        }
+        let told = socket.receive().read_to_end();
+        container.wait_for("stopped");
+        container.delete();
+        (output, told)
+    }
+
     fn outcome(&self, edits: &[Edit]) -> Outcome {
         prepare(&self.directory);
         let container = self.sandbox.container(self.bundle(edits));
-        let output = container.command("run").run();
-        let inside = Inside::read(&output.stdout().replace(self.directory.to_str().unwrap(), "DIR"), &container);
+        let (output, told) = self.run(&container);
+        let inside = Inside::read(&told.replace(self.directory.to_str().unwrap(), "DIR"), &container);
         let code = output.code();
         let left = self.sandbox.state_root().join(container.id()).exists();
         assert!(!left, "{} left its state behind: {edits:?}: {output}", self.sandbox.runtime().name());
@@ -110,6 +129,10 @@ fn apply(bundle: Bundle, edit: &Edit) -> Bundle {
         Edit::Add(pointer, value) => bundle.add(pointer, value.clone()),
         Edit::Namespace(kind, None) => bundle.without_namespace(kind),
         Edit::Namespace(kind, Some(path)) => bundle.namespace(kind, path),
+        Edit::Terminal(size) => {
+            let bundle = bundle.set("/process/terminal", true);
+            size.iter().fold(bundle, |bundle, size| bundle.set("/process/consoleSize", size.clone()))
+        }
         Edit::UserNamespace(users, groups) => {
             // Its root, so that mount points can be made.
             let owner = |map: &Value| map[0]["hostID"].as_u64().map(|id| u32::try_from(id).unwrap());

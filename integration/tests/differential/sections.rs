@@ -20,6 +20,8 @@ pub(crate) enum Edit {
     Namespace(&'static str, Option<String>),
     /// A user namespace with these mappings.
     UserNamespace(Value, Value),
+    /// A terminal, with this as the size of its window.
+    Terminal(Option<Value>),
 }
 
 type Edits = BoxedStrategy<Edit>;
@@ -34,7 +36,8 @@ fn edit(wild: bool) -> Edits {
     prop_oneof![
         4 => process(wild), 3 => capabilities(wild), 2 => rlimits(wild), 6 => mounts(wild), 2 => paths(wild),
         2 => namespaces(wild), 1 => user_namespaces(wild), 2 => devices(wild), 2 => device_rules(wild), 2 => resources(wild),
-        2 => sysctl(wild), 2 => seccomp(wild), 1 => hooks(wild), 1 => newer(), 2 => the_rest(wild),
+        2 => sysctl(wild), 2 => seccomp(wild), 1 => hooks(wild), 1 => newer(), 1 => terminals(wild),
+        2 => the_rest(wild),
     ]
     .boxed()
 }
@@ -533,6 +536,21 @@ fn newer() -> Edits {
         set("/linux/netDevices", false, json!([{}]), none.clone()),
         set("/linux/resources/cpu", false, json!([{"shares": 512, "burst": 0}, {"idle": 0}]), none.clone()),
         set("/process/execCPUAffinity", false, json!([{"initial": "0", "final": "0-1"}]), none),
+    ]
+    .boxed()
+}
+
+/// The program's terminal, which is handed over through a console socket.
+fn terminals(wild: bool) -> Edits {
+    let good = json!([
+        {"height": 24, "width": 80}, {"height": 1, "width": 1}, {"height": 65535, "width": 300}, {"height": 0, "width": 0}, {"width": 7}, {}
+    ]);
+    let bad =
+        json!([{"height": 65536, "width": 80}, {"height": -1, "width": 80}, {"height": 2.5}, {"width": "80"}, []]);
+    let sizes = of(wild, &list(good), &list(bad));
+    prop_oneof![
+        1 => Just(Edit::Terminal(None)),
+        2 => select(sizes).prop_map(|size| Edit::Terminal(Some(size))),
     ]
     .boxed()
 }

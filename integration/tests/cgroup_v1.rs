@@ -1,0 +1,120 @@
+//! Limits of version 1 that no other test looks for in the kernel's files. What a machine has no hierarchy for is left out: the
+//! virtual machine has some of them (`integration/vm/run -s -g v1 cgroup_v1`).
+
+use corten_integration::{Sandbox, once, skip};
+use serde_json::{Value, json};
+
+/// The numbers of a disk, whose rates can be limited.
+fn disk() -> Option<(u64, u64)> {
+    let entries = std::fs::read_dir("/sys/block").ok()?;
+    let number = |name: std::path::PathBuf| {
+        let text = std::fs::read_to_string(name.join("dev")).ok()?;
+        let (major, minor) = text.trim().split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    entries.filter_map(|entry| number(entry.ok()?.path())).min()
+}
+
+/// Resources, and what a line of a file of a hierarchy has to be then.
+type Row = (Value, Vec<(&'static str, &'static str, String)>);
+
+fn processors(t: &Sandbox) -> Vec<Row> {
+    let line = |file: &'static str, text: &str| ("cpu", file, text.to_owned());
+    let mut rows = vec![
+        (
+            json!({"cpu": {"realtimeRuntime": 10_000, "realtimePeriod": 500_000}}),
+            vec![line("cpu.rt_runtime_us", "10000"), line("cpu.rt_period_us", "500000")],
+        ),
+        (
+            json!({"cpu": {"quota": 60_000, "period": 120_000, "shares": 300}}),
+            vec![line("cpu.cfs_quota_us", "60000"), line("cpu.cfs_period_us", "120000"), line("cpu.shares", "300")],
+        ),
+    ];
+    if !t.differs("cpu burst and idle on version 1") {
+        let burst = json!({"cpu": {"quota": 50_000, "burst": 10_000}});
+        rows.push((burst, vec![line("cpu.cfs_burst_us", "10000"), line("cpu.cfs_quota_us", "50000")]));
+        rows.push((json!({"cpu": {"idle": 1}}), vec![line("cpu.idle", "1")]));
+    }
+    rows
+}
+
+fn memory() -> Vec<Row> {
+    let line = |file: &'static str, text: &str| ("memory", file, text.to_owned());
+    let limit = 134_217_728;
+    vec![
+        (
+            json!({"memory": {"limit": limit, "swap": 268_435_456, "reservation": 67_108_864}}),
+            vec![
+                line("memory.limit_in_bytes", "134217728"),
+                line("memory.memsw.limit_in_bytes", "268435456"),
+                line("memory.soft_limit_in_bytes", "67108864"),
+            ],
+        ),
+        (json!({"memory": {"limit": limit, "swappiness": 30}}), vec![line("memory.swappiness", "30")]),
+        (
+            json!({"memory": {"limit": limit, "disableOOMKiller": true}}),
+            vec![line("memory.oom_control", "oom_kill_disable 1")],
+        ),
+    ]
+}
+
+fn devices(t: &Sandbox) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if let Some((major, minor)) = disk() {
+        for (element, file, rate) in [
+            ("throttleReadBpsDevice", "blkio.throttle.read_bps_device", 1_048_576),
+            ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device", 2_097_152),
+            ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device", 100),
+            ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", 200),
+        ] {
+            let limit = json!({"blockIO": {element: [{"major": major, "minor": minor, "rate": rate}]}});
+            rows.push((limit, vec![("blkio", file, format!("{major}:{minor} {rate}"))]));
+        }
+    }
+    // The kernel's own file of a weight has gone with its scheduler; that of BFQ is there.
+    if !t.differs("weights of version 1 without CFQ") {
+        rows.push((json!({"blockIO": {"weight": 500}}), vec![("blkio", "blkio.bfq.weight", "500".to_owned())]));
+    }
+    rows
+}
+
+fn network() -> Vec<Row> {
+    vec![
+        (json!({"network": {"classID": 1_048_577}}), vec![("net_cls", "net_cls.classid", "1048577".to_owned())]),
+        (
+            json!({"network": {"priorities": [{"name": "lo", "priority": 5}]}}),
+            vec![("net_prio", "net_prio.ifpriomap", "lo 5".to_owned())],
+        ),
+    ]
+}
+
+#[test]
+fn limits_of_version_1_are_in_their_files() {
+    once(|t| {
+        if t.view().is_unified() {
+            skip!("no hierarchies of version 1");
+        }
+        let mut found = 0;
+        for (resources, lines) in [processors(t), memory(), devices(t), network()].concat() {
+            let missing = lines.iter().find(|(controller, ..)| !t.hierarchy(controller).is_dir());
+            if let Some((controller, ..)) = missing {
+                eprintln!("left out: no hierarchy of {controller}: {resources}");
+                continue;
+            }
+            let devices = t.bundle().config["linux"]["resources"]["devices"].clone();
+            let mut all = resources.clone();
+            all["devices"] = devices;
+            let container = t.container(t.bundle().set("/linux/resources", all).args(&["sleep", "1000"]));
+            container.create();
+            for (controller, file, expected) in lines {
+                // In the root of some controllers a file is missing, and some files depend on the kernel's configuration.
+                let text = container.cgroup_file(controller, file);
+                assert!(text.lines().any(|line| line == expected), "{resources}: {file}: {text:?}, not {expected:?}");
+            }
+            container.command("delete").option("--force").ok();
+            found += 1;
+        }
+        assert!(found > 0, "nothing could be limited");
+        t.assert_nothing_left();
+    });
+}
