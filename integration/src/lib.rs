@@ -16,6 +16,7 @@
 //! | `PATIENCE` | seconds after which a command counts as hung, default 30 |
 //! | `LOOPS` | rounds of the tests that look for rare hangs, default 200 |
 
+mod apparmor;
 mod bundle;
 mod container;
 mod differences;
@@ -28,6 +29,7 @@ mod sandbox;
 mod schema;
 mod terminal;
 
+pub use apparmor::{Profile, apparmor_is_on, label_of};
 pub use bundle::Bundle;
 pub use container::Container;
 pub use differences::DIFFERENCES;

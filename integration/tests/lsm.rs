@@ -1,13 +1,8 @@
 //! What the security modules make of the program. AppArmor is at work in the virtual machine (`integration/vm/run lsm`).
 
-use corten_integration::{on_every_view, once, skip};
+use corten_integration::{Bundle, Profile, Sandbox, apparmor_is_on, label_of, on_every_view, once, skip};
 use serde_json::json;
 use std::path::Path;
-use std::process::Command;
-
-fn apparmor_is_on() -> bool {
-    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"))
-}
 
 #[test]
 fn labels_of_a_module_that_is_not_at_work_are_errors() {
@@ -56,53 +51,25 @@ fn a_label_of_mounts_is_an_error_where_selinux_is_not_at_work() {
     });
 }
 
-/// A profile that allows everything but to write below /forbidden, unloaded when dropped.
-struct Profile(String);
-
-impl Profile {
-    fn load(name: &str) -> Profile {
-        let text = format!(
-            "profile {name} flags=(attach_disconnected,mediate_deleted) {{\n  file,\n  capability,\n  network,\n  \
-             signal,\n  ptrace,\n  unix,\n  deny /forbidden/** w,\n}}\n"
-        );
-        Profile::parse(&text, "--replace");
-        Profile(text)
-    }
-
-    fn parse(text: &str, how: &str) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let status = Command::new("apparmor_parser").args([how, "--skip-cache"]).arg(file.path()).status().unwrap();
-        assert!(status.success(), "apparmor_parser {how}: {status}");
-    }
-}
-
-impl Drop for Profile {
-    fn drop(&mut self) {
-        Profile::parse(&self.0, "--remove");
-    }
-}
-
 #[test]
 fn the_profile_holds_for_the_program_and_for_those_that_are_added() {
     if !apparmor_is_on() {
         skip!("AppArmor is not at work on this kernel");
     }
     once(|t| {
-        let name = format!("corten-test-{}", std::process::id());
-        let _profile = Profile::load(&name);
+        let profile = Profile::load("holds");
         let script = "cat /proc/self/attr/current; mkdir -p /forbidden; echo x >/forbidden/x && echo written";
         for (no_new_privileges, user_namespace) in [(false, false), (true, false), (true, true)] {
             let bundle = if user_namespace { t.bundle().user_namespace(100_000) } else { t.bundle() };
-            let bundle = bundle.set("/process/apparmorProfile", json!(name));
+            let bundle = bundle.set("/process/apparmorProfile", json!(profile.name()));
             let bundle = bundle.set("/process/noNewPrivileges", json!(no_new_privileges));
             let bundle = bundle.set("/root/readonly", json!(false));
             let output = t.container(bundle.clone().sh(script)).command("run").run();
-            assert_eq!(output.stdout(), format!("{name} (enforce)\n"), "{output}");
+            assert_eq!(output.stdout(), format!("{}\n", profile.label()), "{output}");
             let container = t.container(bundle.args(&["sleep", "1000"]));
             container.run_detached();
             let output = t.command("exec", &[container.id(), "sh", "-c", script]).run();
-            assert_eq!(output.stdout(), format!("{name} (enforce)\n"), "{output}");
+            assert_eq!(output.stdout(), format!("{}\n", profile.label()), "{output}");
             let output =
                 t.command("exec", &[container.id(), "sh", "-c", script]).option("--apparmor").option("unconfined");
             assert!(output.run().stdout().starts_with("unconfined\n"));
@@ -121,6 +88,93 @@ fn a_profile_that_is_not_loaded_is_an_error() {
         let container = t.container(t.bundle().set("/process/apparmorProfile", json!("corten-test-not-loaded")));
         let output = container.command("run").fails(1);
         assert!(output.stderr().contains("apparmor"), "{output}");
+        t.assert_nothing_left();
+    });
+}
+
+/// What of an image, or of a configuration, looks like the files of procfs that take labels.
+fn false_procfs(t: &Sandbox) -> Vec<(&'static str, Bundle)> {
+    const FILES: [&str; 6] = [
+        "self/attr/exec",
+        "self/attr/current",
+        "self/attr/apparmor/exec",
+        "thread-self/attr/exec",
+        "thread-self/attr/apparmor/exec",
+        "1/attr/apparmor/exec",
+    ];
+    let plain = |directory: &str| {
+        let bundle = t.bundle().remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
+        FILES.iter().fold(bundle, |bundle, file| bundle.file(&format!("{directory}/{file}"), "false", 0o666))
+    };
+    let at_proc = |mount: serde_json::Value| plain("/false").set("/mounts/0", mount);
+    let below = plain("/false");
+    let place = |path: &str| below.rootfs(&format!("/false/{path}"));
+    let bind = |path: &str, source: &str| plain("/false").bind(place(source), path, &[]);
+    vec![
+        ("files on /proc, covered by a procfs", plain("/proc")),
+        ("files on /proc, and no procfs", plain("/proc").remove("/mounts/0")),
+        ("/proc is a link", plain("/false").link("/proc", "/false")),
+        ("/proc is a link, and no procfs", plain("/false").link("/proc", "/false").remove("/mounts/0")),
+        ("a tmpfs on /proc", at_proc(json!({"destination": "/proc", "type": "tmpfs", "source": "tmpfs"}))),
+        ("a tmpfs with files on /proc", {
+            let mount = json!({"destination": "/proc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]});
+            plain("/proc").set("/mounts/0", mount)
+        }),
+        ("a directory on /proc", {
+            let mount = json!({"destination": "/proc", "type": "bind", "source": place(""), "options": ["bind"]});
+            at_proc(mount)
+        }),
+        ("a procfs with little in it", {
+            at_proc(
+                json!({"destination": "/proc", "type": "proc", "source": "proc", "options": ["subset=pid", "hidepid=2"]}),
+            )
+        }),
+        ("a tmpfs on the procfs", plain("/false").mount("/proc", "tmpfs", "tmpfs", &[])),
+        ("a directory on the procfs", bind("/proc", "")),
+        ("a file on exec", bind("/proc/self/attr/exec", "self/attr/exec")),
+        ("a file on apparmor/exec", bind("/proc/self/attr/apparmor/exec", "self/attr/exec")),
+        ("a file on the thread's exec", bind("/proc/thread-self/attr/apparmor/exec", "self/attr/exec")),
+        ("a directory on attr", bind("/proc/self/attr", "self/attr")),
+        ("a directory on self", bind("/proc/self", "self")),
+        ("a directory on attr through a link", bind("/way/self/attr", "self/attr").link("/way", "/proc")),
+    ]
+}
+
+/// Class 8 of docs/SECURITY.md (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881): the start fails, or the label holds.
+#[test]
+fn a_false_procfs_does_not_take_the_label_away() {
+    if !apparmor_is_on() {
+        skip!("AppArmor is not at work on this kernel");
+    }
+    once(|t| {
+        let profile = Profile::load("false-procfs");
+        let mut started = Vec::new();
+        for (name, bundle) in false_procfs(t) {
+            let bundle = bundle.set("/process/apparmorProfile", json!(profile.name())).writable();
+            let container = t.container(bundle.args(&["sleep", "1000"]));
+            let output = container.command("run").option("--detach").run();
+            if output.code() != 0 {
+                assert!(!output.stderr().trim().is_empty(), "{name}: {output}");
+                continue;
+            }
+            started.push(name);
+            let label = label_of(container.pid(), "sleep");
+            assert_eq!(label.as_deref(), Some(&*profile.label()), "{name}");
+            let pid_file = t.new_path("pid");
+            let exec = t.command("exec", &[container.id(), "sleep", "1000"]).option("--detach");
+            let output = exec.option("--pid-file").option(&pid_file).run();
+            if output.code() == 0 {
+                let pid = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+                assert_eq!(label_of(pid, "sleep").as_deref(), Some(&*profile.label()), "exec, {name}");
+            }
+            for file in ["/proc/self/attr/exec", "/false/self/attr/exec"] {
+                let text = std::fs::read_to_string(container.bundle().rootfs(file)).unwrap_or("false".into());
+                assert_eq!(text, "false", "{name}: {file} was written to");
+            }
+            container.command("delete").option("--force").ok();
+        }
+        eprintln!("started with their label: {started:?}");
+        assert!(started.contains(&"files on /proc, covered by a procfs"), "{started:?}");
         t.assert_nothing_left();
     });
 }

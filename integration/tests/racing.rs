@@ -7,7 +7,7 @@
 //! containers are started at least for each attack (default 12), and each goes on until 10,000 exchanges have been made.
 //! `--no-capture` shows the counts. `just weakened` shows that each test notices when its defence is taken out.
 
-use corten_integration::{Bundle, Container, Output, Sandbox, once};
+use corten_integration::{Bundle, Container, Output, Profile, Sandbox, apparmor_is_on, label_of, once, skip};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::json;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -343,6 +343,43 @@ fn what_is_written_to_proc_is_swapped_for_files_of_the_image() {
                 match written.into_iter().find(|path| !is_fake(path.clone())) {
                     Some(path) => Outcome::Won(format!("{} was written", path.display())),
                     None => outcome,
+                }
+            });
+        }
+    });
+}
+
+/// Class 8 for labels, where AppArmor is at work (the VM): the same for what the program's profile is written to. A win: the
+/// program runs without it.
+#[test]
+fn what_the_label_is_written_to_is_swapped_for_files_of_the_image() {
+    if !apparmor_is_on() {
+        skip!("AppArmor is not at work on this kernel");
+    }
+    once(|t| {
+        let profile = Profile::load("racing");
+        let mut bundle = t.bundle().remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
+        bundle = bundle.set("/process/apparmorProfile", json!(profile.name())).args(&["sleep", "1000"]);
+        for directory in ["/proc", "/fake"] {
+            for fake in ["self/attr/exec", "self/attr/apparmor/exec", "thread-self/attr/apparmor/exec"] {
+                bundle = bundle.file(&format!("{directory}/{fake}"), "fake", 0o666);
+            }
+        }
+        let link = bundle.clone().link("/link", "/fake");
+        for (with, mounted) in [("/fake", true), ("/fake", false), ("/link", true)] {
+            let bundle = if mounted { link.clone() } else { link.clone().remove("/mounts/0") };
+            let pair = (bundle.rootfs("/proc"), bundle.rootfs(with));
+            attack(&format!("the label, /proc and {with}, procfs mounted: {mounted}"), pair, || {
+                let container = again(t, &bundle);
+                if container.command("run").option("--detach").run().code() != 0 {
+                    return Outcome::Refused;
+                }
+                let label = label_of(container.pid(), "sleep");
+                container.command("delete").option("--force").ok();
+                if label.as_deref() == Some(&*profile.label()) {
+                    Outcome::Held
+                } else {
+                    Outcome::Won(format!("{label:?}"))
                 }
             });
         }
