@@ -118,6 +118,15 @@ loop COUNT="1000": build
     done
     echo "{{COUNT}} runs"
 
+# the pure code under miri: specification, plan, seccomp compiler, what the launcher and the init say to each other (nightly, miri, rust-src)
+miri *ARGS:
+    MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --package libcorten --lib -- \
+        id:: spec:: plan:: seccomp:: launch::wire_tests cgroup::devices {{ARGS}}
+
+# the library under AddressSanitizer (`address`) or, in programs with many threads, ThreadSanitizer (`thread`) (nightly, rust-src; root)
+sanitize KIND *ARGS:
+    tools/sanitize.sh {{KIND}} {{ARGS}}
+
 # random configurations given to corten and to runc: both accept or both refuse, and the inside is the same; SEED=n replays (root)
 differential CASES="2000":
     cargo build --workspace

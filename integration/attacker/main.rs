@@ -1,8 +1,9 @@
 //! What a hostile process of a container does to those that join it (CVE-2016-9962): it looks at every process but itself, and as long
 //! as that is not yet the program that it will be, tries to trace it and to open what `/proc` has of it.
 //!
-//! `attacker PROGRAM`: the name (`comm`) of the program that joining processes execute in the end. A line `saw PID` tells of each process
-//! that was attacked before, `won PID HOW` of what succeeded, which ends it. So does a file `/stop`; `tried NUMBER` is the last line then.
+//! `attacker PROGRAM`: the name (`comm`) of the program that joining processes execute in the end. A line `saw PID NAME TRIES` tells of
+//! each process that was attacked before, and how much had been tried by then, `won PID HOW` of what succeeded, which ends it. So
+//! does a file `/stop`; `tried NUMBER` is the last line then.
 
 #![allow(unsafe_code, reason = "ptrace(2) and waitpid(2), which the standard library has no words for")]
 
@@ -82,7 +83,7 @@ impl Attacker {
         // Looked at after the attack: what it is now it was then.
         let name = self.joins(pid)?;
         if self.seen.insert(pid) {
-            println!("saw {pid} {name}");
+            println!("saw {pid} {name} {}", self.tried);
         }
         won
     }

@@ -232,6 +232,8 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Runc, "notify barrier", "it is older than the barrier (runc 1.2)"),
     (Runc, "READY after other lines", "it looks at the beginning of a message only"),
     (Runc, "a manager that is gone", "it says nothing"),
+    (Runc, "a manager that does not read", "it says nothing"),
+    (Crun, "a_manager_that_does_not_read_does_not_fail_a_container", "its socket is not where runc has it"),
     (Runc, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
     (Crun, "a_timeout_ends_all_processes_of_the_hook", "it kills the hook alone"),
     (

@@ -95,6 +95,16 @@ impl<'t> Invocation<'t> {
         self
     }
 
+    /// Runs the runtime so that these system calls fail with the error, to it and to all that it starts.
+    ///
+    /// # Panics
+    /// When the program that does it has not been built.
+    pub fn without_calls(self, calls: &str, errno: i32) -> Self {
+        let words = crate::runtime::without(calls, errno);
+        let words: Vec<String> = words.iter().map(|word| format!("'{}'", word.display())).collect();
+        self.behind(&format!("exec {} \"$@\"", words.join(" ")))
+    }
+
     /// Runs the runtime, and what it is [`behind`](Self::behind), as root of a user namespace of its own.
     pub fn in_user_namespace(mut self) -> Self {
         self.in_user_namespace = true;

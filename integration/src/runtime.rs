@@ -53,16 +53,15 @@ impl Runtime {
     /// The words to execute it by: without the system calls that `MISSING` names, for corten.
     pub(crate) fn command(self) -> Vec<PathBuf> {
         let missing = std::env::var("MISSING").ok().filter(|_| self == Runtime::Corten);
-        let mut words = missing.map(|calls| without(&calls)).unwrap_or_default();
+        let mut words = missing.map(|calls| without(&calls, libc::ENOSYS)).unwrap_or_default();
         words.push(self.program());
         words
     }
 }
 
-/// What runs a program to which system calls (`mount_setattr,openat2`) are not there.
-pub(crate) fn without(calls: &str) -> Vec<PathBuf> {
-    const ENOSYS: &str = "38";
-    vec![built("faults"), "--without".into(), calls.into(), ENOSYS.into()]
+/// What runs a program to which system calls (`mount_setattr,openat2`) fail with the error.
+pub(crate) fn without(calls: &str, errno: i32) -> Vec<PathBuf> {
+    vec![built("faults"), "--without".into(), calls.into(), errno.to_string().into()]
 }
 
 /// A program of this workspace: the test is target/PROFILE/deps/NAME-HASH.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// So many processes have to be attacked while they join; what is tried with each is a score of system calls, again and again.
 const ENOUGH: usize = 30;
+/// And so much has to be tried.
+const TRIES: u64 = 10_000;
 /// On a busy machine the attacker may miss most of them; then these are enough after [`PATIENCE`].
 const LEAST: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -18,7 +20,12 @@ fn attacked(t: &Sandbox, what: &str, bundle: Bundle, join: impl Fn(&Container<'_
     let output = container.run_detached();
     let begin = Instant::now();
     let seen = || output.stdout().lines().filter(|line| line.starts_with("saw ")).count();
-    while seen() < ENOUGH && begin.elapsed() < PATIENCE && !output.stdout().contains("won ") {
+    let tried = || {
+        let said = output.stdout();
+        let last = said.lines().rfind(|line| line.starts_with("saw "));
+        last.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    while (seen() < ENOUGH || tried() < TRIES) && begin.elapsed() < PATIENCE && !output.stdout().contains("won ") {
         let joined = join(&container);
         // What succeeds ends the attacker, the first process, and so all others.
         assert!(joined.code() == 0 || output.stdout().contains("won "), "{what}: {joined}");

@@ -1,9 +1,11 @@
 //! `NOTIFY_SOCKET`: what a container says of being ready reaches the manager that waits for it, and nothing else does.
 
-use corten_integration::{Container, Output, Running, Sandbox, eventually, on_every_view, once};
+use corten_integration::{Container, Output, Running, Runtime, Sandbox, eventually, on_every_view, once, skip};
 use serde_json::Value;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The manager's socket, as systemd has one for its services.
@@ -156,6 +158,99 @@ fn a_manager_that_is_gone_does_not_fail_a_container() {
         let output = ended(running);
         assert!(output.stderr().contains("level=warning") && output.stderr().contains("NOTIFY_SOCKET="), "{output}");
         assert_eq!(container.status(), "running");
+    });
+}
+
+/// Threads that say nothing of use on the container's socket, without a pause, until dropped.
+struct Flood {
+    done: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn start(path: &Path) -> Flood {
+        let done = Arc::new(AtomicBool::new(false));
+        let flood = |path: PathBuf, done: Arc<AtomicBool>| {
+            let socket = UnixDatagram::unbound().unwrap();
+            // Once the socket is there; a full one does not hold a thread for longer than this.
+            socket.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+            eventually("the container's socket is there", || socket.connect(&path).is_ok());
+            while !done.load(Ordering::Relaxed) {
+                let _ = socket.send(b"X=1");
+            }
+        };
+        let threads = (0..16).map(|_| (path.to_owned(), done.clone()));
+        let threads = threads.map(|(path, done)| std::thread::spawn(move || flood(path, done))).collect();
+        Flood { done, threads }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// Also what goes on when the program has ended: the socket is open elsewhere.
+#[test]
+fn who_floods_the_socket_holds_nobody_up() {
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            skip!("the place of the socket is corten's own");
+        }
+        let manager = Manager::new(t);
+        let socket = |container: &Container<'_>| t.state_root().join(container.id()).join("notify/notify.sock");
+        // Of a run in the foreground signals are passed on.
+        let container = t.container(t.bundle().sh("trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"));
+        let running = manager.command(&container, "run").spawn();
+        let flood = Flood::start(&socket(&container));
+        eventually("the program runs", || running.stdout() == "ready\n");
+        running.signal("TERM");
+        assert_eq!(running.wait().code(), 7);
+        drop(flood);
+        // A detached one ends with the program that is never ready.
+        let container = t.container(t.bundle().sh("echo ready; while [ ! -e /end ]; do sleep 0.1; done"));
+        let running = manager.command(&container, "run").option("--detach").spawn();
+        let flood = Flood::start(&socket(&container));
+        eventually("the program runs", || running.stdout() == "ready\n");
+        std::fs::write(container.bundle().rootfs("/end"), "").unwrap();
+        ended(running);
+        drop(flood);
+        container.command("delete").option("--force").ok();
+        // And one that is ready is heard.
+        let container = sleeping(t);
+        let running = manager.command(&container, "run").option("--detach").spawn();
+        let flood = Flood::start(&socket(&container));
+        say(&container, "READY=1");
+        manager.is_told_that_it_is_ready(container.pid() as u64);
+        manager.is_waited_for(t);
+        ended(running);
+        drop(flood);
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+    });
+}
+
+/// A manager whose socket is full, and one that does not close what it is sent, are given up.
+#[test]
+fn a_manager_that_does_not_read_does_not_fail_a_container() {
+    once(|t| {
+        if t.differs("a manager that does not read") {
+            return;
+        }
+        let (manager, container) = (Manager::new(t), sleeping(t));
+        let filler = UnixDatagram::unbound().unwrap();
+        filler.connect(&manager.path).unwrap();
+        filler.set_nonblocking(true).unwrap();
+        while filler.send(b"STATUS=others talk as well").is_ok() {}
+        let running = manager.command(&container, "run").option("--detach").spawn();
+        say(&container, "READY=1");
+        let output = ended(running);
+        assert!(output.stderr().contains("level=warning") && output.stderr().contains("NOTIFY_SOCKET="), "{output}");
+        assert_eq!(container.status(), "running");
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
     });
 }
 

@@ -1,6 +1,6 @@
 //! linux.seccomp: what a program observes of its filter.
 
-use corten_integration::{Runtime, Sandbox, once, skip};
+use corten_integration::{Container, Output, Runtime, Sandbox, once, skip};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -185,6 +185,54 @@ fn calls_that_are_newer_than_the_profile_do_not_exist() {
         for (number, errno) in [(102, 1), (441, 38), (4095, 38)] {
             let Some(program) = caller(t, 64, number) else { skip!("gcc cannot make a program") };
             assert_eq!(exit_of(t, &program, profile(needed.clone())), errno, "call {number}");
+        }
+    });
+}
+
+/// What ends a command when seccomp(2) fails; `ran` is what the program leaves, `made` what its filter forbids.
+fn must_not_run(t: &Sandbox, container: &Container<'_>, what: &str, output: &Output) {
+    let made = |name: &str| container.bundle().rootfs(name).exists();
+    assert!(!made("/made"), "{what}: the program runs without its filter: {output}");
+    // The C library of the others tries prctl(2) as well, which is there.
+    if t.runtime() == Runtime::Corten {
+        assert!(output.stderr().contains("linux.seccomp"), "{what}: {output}");
+        assert!(!made("/ran"), "{what}: {output}");
+    }
+}
+
+/// Neither run nor create and start nor exec begins a program whose filter the kernel does not take, in either moment of loading.
+#[test]
+fn a_filter_that_cannot_be_loaded_ends_the_start() {
+    const SCRIPT: &str = "echo >/ran; mkdir /made";
+    let rules = json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]);
+    once(|t| {
+        let corten = t.runtime() == Runtime::Corten;
+        for (errno, no_new_privileges) in
+            [libc::EINVAL, libc::EACCES, libc::ENOMEM, libc::ENOSYS].into_iter().flat_map(|e| [(e, true), (e, false)])
+        {
+            let what = |verb: &str| format!("{verb}, errno {errno}, noNewPrivileges: {no_new_privileges}");
+            let bundle = t.bundle().writable().set("/linux/seccomp", allowing(rules.clone()));
+            let bundle = bundle.set("/process/noNewPrivileges", json!(no_new_privileges));
+            let container = t.container(bundle.sh(SCRIPT));
+            let output = container.command("run").without_calls("seccomp", errno).run();
+            must_not_run(t, &container, &what("run"), &output);
+            assert!(!corten || output.code() == 1, "{output}");
+
+            let created = container.command("create").without_calls("seccomp", errno).run();
+            assert!(!corten || created.code() == 1, "{created}");
+            let output = if created.code() == 0 { container.command("start").run() } else { created };
+            must_not_run(t, &container, &what("start"), &output);
+            container.command("delete").option("--force").run();
+
+            let waiting = t.bundle().writable().set("/linux/seccomp", allowing(rules.clone())).args(&["sleep", "1000"]);
+            let container = t.container(waiting.set("/process/noNewPrivileges", json!(no_new_privileges)));
+            container.run_detached();
+            let exec = container.command("exec").without_calls("seccomp", errno);
+            let output = exec.operand("sh").operand("-c").operand(SCRIPT).run();
+            must_not_run(t, &container, &what("exec"), &output);
+            assert!(!corten || output.code() == 255, "{output}");
+            container.command("delete").option("--force").ok();
+            t.assert_nothing_left();
         }
     });
 }

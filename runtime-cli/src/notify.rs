@@ -27,6 +27,10 @@ const SEND_PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take to read what was sent before this process ends, in milliseconds.
 const BARRIER_PATIENCE: u16 = 30_000;
 
+/// How many messages are read before anything else is looked at again, more than a socket holds: a container that never stops
+/// talking must not keep this process from signals, nor from its own end.
+const AT_ONCE: usize = 1024;
+
 /// Whether a manager waits for word of a container.
 pub(crate) fn is_wanted() -> bool {
     manager().is_some()
@@ -67,7 +71,8 @@ impl Notify {
     /// What the container says of being ready, if it has said that by now.
     pub(crate) fn ready(&self) -> Option<Vec<u8>> {
         let mut datagram = [0; 4096];
-        while let Ok(length) = self.socket.recv(&mut datagram) {
+        for _ in 0..AT_ONCE {
+            let Ok(length) = self.socket.recv(&mut datagram) else { break };
             let mut lines = datagram.get(..length).unwrap_or_default().split(|byte| *byte == b'\n');
             if let Some(line) = lines.find(|line| line.starts_with(b"READY=")) {
                 return Some(line.to_vec());
@@ -90,6 +95,7 @@ impl Notify {
     /// read it: it does not believe a process that is gone.
     pub(crate) fn wait(self, container: &Container, log: &Log) -> Result<(), Failure> {
         let (Some(pid), Some(pidfd)) = (container.pid(), container.pidfd()) else { return Ok(()) };
+        let mut ended = false;
         loop {
             if let Some(ready) = self.ready() {
                 if let Some(manager) = self.pass_on(&ready, pid.unsigned_abs(), log) {
@@ -97,15 +103,17 @@ impl Notify {
                 }
                 return Ok(());
             }
+            // Whoever has the socket still may go on for ever; what the program itself had said has been read.
+            if ended {
+                return Ok(());
+            }
             let mut fds = [self.as_fd(), pidfd].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Failure::os("poll the notify socket", &errno.into())),
             }
-            let [said, ended] = fds.map(|fd| fd.any().unwrap_or(true));
-            if ended && !said {
-                return Ok(());
-            }
+            let [_, of_program] = &fds;
+            ended = of_program.any().unwrap_or(true);
         }
     }
 

@@ -1,11 +1,11 @@
-//! `soak [--minutes N] [--runs N] [--seed N] [--only NAME]…`: whether a runtime stands a long day.
+//! `soak [--minutes N] [--runs N] [--beside N] [--seed N] [--only NAME]…`: whether a runtime stands a long day.
 //!
 //! For corten, runc and crun in one run, on what looks like a pure v1 host, where all three work: N runs of `/bin/true` one
 //! after the other (10,000 unless said), a tenth of that 32 at once, and N commands of a random mix of 10 threads on 100
-//! containers, whose seed makes it again. Prints latencies side by side, and everything that is wrong: a command that does
-//! not end, a failure that the mix does not explain, a container, cgroup, process, mount or file that is left. With
-//! `--minutes` the rounds go on with the next seed until the time is over. The exit code is 0 if corten did nothing wrong;
-//! what the others do is printed. Needs root.
+//! containers, whose seed makes it again; of runc and crun `--beside` of each, if given. Prints latencies side by side, and
+//! everything that is wrong: a command that does not end, a failure that the mix does not explain, a container, cgroup, process,
+//! mount or file that is left. With `--minutes` the rounds go on with the next seed until the time is over. The exit code is 0
+//! if corten did nothing wrong; what the others do is printed. Needs root.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's output to its user")]
 
@@ -30,6 +30,8 @@ const THREADS: usize = 10;
 struct Options {
     minutes: u64,
     runs: usize,
+    /// Of the runtimes beside corten: they are slower, and it is not them that are tried.
+    beside: Option<usize>,
     seed: u64,
     only: Vec<String>,
 }
@@ -49,14 +51,16 @@ fn main() -> ExitCode {
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-    let usage = "usage: soak [--minutes N] [--runs N] [--seed N] [--only NAME]…";
-    let mut options = Options { minutes: 0, runs: 10_000, seed: 1, only: Vec::new() };
+    let usage = "usage: soak [--minutes N] [--runs N] [--beside N] [--seed N] [--only NAME]…";
+    let mut options = Options { minutes: 0, runs: 10_000, beside: None, seed: 1, only: Vec::new() };
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or(usage)?;
         let number = || value.parse::<u64>().map_err(|_| format!("{argument} takes a number; {usage}"));
+        let count = || usize::try_from(number()?).map_err(|error| error.to_string());
         match argument.as_str() {
             "--minutes" => options.minutes = number()?,
-            "--runs" => options.runs = usize::try_from(number()?).map_err(|error| error.to_string())?,
+            "--runs" => options.runs = count()?,
+            "--beside" => options.beside = Some(count()?),
             "--seed" => options.seed = number()?,
             "--only" => options.only.push(value),
             _ => return Err(format!("unknown argument {argument}; {usage}")),
@@ -96,7 +100,8 @@ fn rounds(options: &Options, corten: &Path, directory: &Path) -> Result<usize> {
                 faults += usize::from(program.name == "corten");
                 continue;
             }
-            let wrong = round(program, options.runs, &waiting, seed);
+            let beside = options.beside.filter(|_| program.name != "corten");
+            let wrong = round(program, beside.unwrap_or(options.runs), &waiting, seed);
             faults += if program.name == "corten" { wrong } else { 0 };
         }
         seed += 1;
@@ -162,7 +167,7 @@ fn report(name: &str, what: &str, outcome: &Outcome) {
         rank(99),
         rank(100)
     );
-    outcome.faults.iter().take(5).for_each(|fault| println!("        {fault}"));
+    outcome.faults.iter().take(20).for_each(|fault| println!("        {fault}"));
 }
 
 /// Ends the processes of the mix that a runtime has left behind, and removes their cgroups: the machine is not to keep them.

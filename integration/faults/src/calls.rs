@@ -167,6 +167,11 @@ pub(crate) fn describe(pid: i32, registers: &user_regs_struct) -> String {
     let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9].map(Some);
     let place = known(number).map_or(NO_PATH, |(_, place, _)| place);
     let path = arguments.get(place).copied().flatten().filter(|address| *address != 0);
+    if number == SYS_getdents64 {
+        // An error that says that the directory is gone may be true of a cgroup, and is a lie of another.
+        let directory = std::fs::read_link(format!("/proc/{pid}/fd/{}", registers.rdi)).unwrap_or_default();
+        return format!("getdents64 {}", directory.display());
+    }
     match path.map(|address| text_at(pid, address)) {
         Some(path) => format!("{} {path}", name(number)),
         None => format!("{} {:x},{:x},{:x}", name(number), registers.rdi, registers.rsi, registers.rdx),

@@ -99,7 +99,12 @@ pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
         return true; // LOCK_UN
     }
     let Some((_, path)) = step.text.split_once(' ') else { return false };
-    let absent = path.ends_with("/state/container")
+    let call = step.text.split(' ').next().unwrap_or_default();
+    let of_its_state = |path: &str| path.ends_with("/state/container") || path.contains("/state/container/");
+    // Of a directory or a file that is open: whoever removes a tree takes it for gone.
+    let open = (call == "getdents64" && of_its_state(path)) || (call == "newfstatat" && path.is_empty());
+    let absent = open
+        || path.ends_with("/state/container")
         || [".json", "start.fifo"].iter().any(|end| path.ends_with(end))
         || (path.starts_with("/proc/") && path.ends_with("/stat"))
         || path.starts_with("/sys/fs/cgroup")

@@ -312,6 +312,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a machine that is interpreted, in an interpreter")]
     fn the_program_decides_as_the_policy_says() {
         use DeviceType::{Block, Char};
         let lists = [
