@@ -126,65 +126,82 @@ fn a_program_of_32_bits_has_numbers_of_its_own() {
     });
 }
 
+/// What a program of [`caller`] needs, and the inits of corten and crun before it.
+const NEEDED: &[&str] = &[
+    "execve",
+    "exit",
+    "read",
+    "write",
+    "close",
+    "futex",
+    "rt_sigreturn",
+    "setuid",
+    "openat",
+    "fcntl",
+    "fstat",
+    "newfstatat",
+    "getdents64",
+    "prctl",
+    "epoll_ctl",
+    "epoll_pwait",
+    "nanosleep",
+    "getpid",
+    "tgkill",
+    "rt_sigprocmask",
+    "rt_sigaction",
+    "sigaltstack",
+    "capset",
+    "capget",
+    "setgid",
+    "setgroups",
+    "chdir",
+    "getcwd",
+    "fchdir",
+    "getppid",
+    "faccessat2",
+    "faccessat",
+    "statx",
+    "mmap",
+    "munmap",
+    "madvise",
+    "pipe2",
+    "umask",
+    "fchown",
+    "close_range",
+    "readlinkat",
+    "clone",
+    "clone3",
+    "sched_yield",
+    "lseek",
+];
+
+/// A profile that allows nothing else.
+fn allowing_little() -> Value {
+    json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"],
+        "syscalls": [{"names": NEEDED, "action": "SCMP_ACT_ALLOW"}]})
+}
+
 /// So that a C library falls back to older calls.
 #[test]
 fn calls_that_are_newer_than_the_profile_do_not_exist() {
     once(|t| {
-        let profile = |names: Value| {
-            json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"],
-            "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]})
-        };
-        let needed = json!([
-            "execve",
-            "exit",
-            "read",
-            "write",
-            "close",
-            "futex",
-            "rt_sigreturn",
-            "setuid",
-            "openat",
-            "fcntl",
-            "fstat",
-            "newfstatat",
-            "getdents64",
-            "prctl",
-            "epoll_ctl",
-            "epoll_pwait",
-            "nanosleep",
-            "getpid",
-            "tgkill",
-            "rt_sigprocmask",
-            "rt_sigaction",
-            "sigaltstack",
-            "capset",
-            "capget",
-            "setgid",
-            "setgroups",
-            "chdir",
-            "getcwd",
-            "fchdir",
-            "getppid",
-            "faccessat2",
-            "faccessat",
-            "statx",
-            "mmap",
-            "munmap",
-            "madvise",
-            "pipe2",
-            "umask",
-            "fchown",
-            "close_range",
-            "readlinkat",
-            "clone",
-            "clone3",
-            "sched_yield",
-            "lseek"
-        ]);
         // epoll_pwait2, which the kernel has and the profile is older than, would fail otherwise.
         for (number, errno) in [(102, 1), (441, 38), (4095, 38)] {
             let Some(program) = caller(t, 64, number) else { skip!("gcc cannot make a program") };
-            assert_eq!(exit_of(t, &program, profile(needed.clone())), errno, "call {number}");
+            assert_eq!(exit_of(t, &program, allowing_little()), errno, "call {number}");
+        }
+    });
+}
+
+#[test]
+fn a_call_without_a_rule_fails_with_the_errno_of_the_default() {
+    once(|t| {
+        // getuid
+        let Some(program) = caller(t, 64, 102) else { skip!("gcc cannot make a program") };
+        for (errno, expected) in [(Value::Null, 1), (json!(28), 28), (json!(38), 38)] {
+            let mut profile = allowing_little();
+            profile["defaultErrnoRet"] = errno;
+            assert_eq!(exit_of(t, &program, profile.clone()), expected, "{}", profile["defaultErrnoRet"]);
         }
     });
 }

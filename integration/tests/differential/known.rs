@@ -279,6 +279,11 @@ pub(crate) const REFUSALS: &[(&str, &str, &str)] = &[
         "linux.seccomp.defaultAction: unknown seccomp action \"\"",
         "the specification demands one; runc takes a profile with neither an action nor rules for none at all",
     ),
+    (
+        "corten",
+        "process.consoleSize.height: 65536 is out of range 0-65535",
+        "runc cuts it to 16 bits, and sets no size",
+    ),
     ("corten", "process.user.umask: 0o1000 is out of range 0-0o777", "the kernel cuts it, and runc lets it do so"),
     ("corten", "has a .. component", "of a cgroupsPath runc takes it as at the root"),
     ("corten", "linux.resources.cpu.idle: cgroup controller cpu is not available", NEWER),
