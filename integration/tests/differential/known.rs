@@ -97,6 +97,7 @@ const PLACES: &[(&str, When, &str)] = &[
     ("kernel.names.domain", Has("/ns/uts\""), NEWER),
     ("mounts./sys/fs/cgroup.root", So(binds_cgroup), OWN_CGROUP),
     ("files./sys/fs/cgroup/*", So(binds_cgroup), OWN_CGROUP),
+    ("paths./sys/fs/cgroup.mode", So(binds_cgroup), OWN_CGROUP),
     ("mounts.*", So(is_below_late_read_only), LATE),
     ("paths.*", So(is_below_late_read_only), LATE),
     ("devices.*", So(is_below_late_read_only), LATE),
