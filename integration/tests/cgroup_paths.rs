@@ -3,6 +3,7 @@
 use corten_integration::{Bundle, Container, Runtime, Sandbox, eventually, on_every_view, skip};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 /// A hierarchy that every view has, by its version 1 controller.
 const ANY: &str = "pids";
@@ -125,6 +126,43 @@ fn what_was_there_before_stays_and_the_rest_goes_whenever_create_is_killed() {
                 assert!(call < 20 * own.len(), "it never comes to an end");
             }
             assert!(call > own.len(), "only {call} calls were seen");
+        }
+    });
+}
+
+/// `run` is killed where it first, and then where it last writes down what a delete has to know before the program runs. By the
+/// second its init goes on to the hooks without it; this one waits, with the pids of the host.
+#[test]
+fn a_hook_that_outlives_a_run_that_was_killed_goes_with_its_cgroup() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        skip!("strace is not installed");
+    }
+    on_every_view(|t| {
+        if t.runtime() != Runtime::Corten {
+            skip!("it is about corten's steps");
+        }
+        for (time, hook_runs) in [(1, false), (2, true)] {
+            let there = t.new_path("there");
+            let script = format!("/bin/busybox touch {}; exec /bin/busybox sleep 1000", there.display());
+            let hook = json!([{"path": "/bin/busybox", "args": ["sh", "-c", script]}]);
+            let bundle = t.bundle().without_namespace("pid").set("/hooks", json!({"createContainer": hook}));
+            let container = t.container(bundle.args(&["true"]));
+            let mut words = t.prefix_of_view();
+            words.extend(["strace", "-o", "/dev/null", "-P", "init.json.tmp"].map(String::from));
+            words.push(format!("--inject=openat:signal=KILL:when={time}"));
+            words.extend([t.runtime().program().display().to_string(), "--root".to_owned()]);
+            words.extend([t.state_root().display().to_string(), "run".to_owned(), "--bundle".to_owned()]);
+            words.extend([container.bundle().path().display().to_string(), container.id().to_owned()]);
+            let mut command = std::process::Command::new(&words[0]);
+            command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut run = command.spawn().unwrap();
+            let mut killed = || run.try_wait().unwrap().is_some_and(|status| !status.success());
+            eventually(&format!("run is killed where it opens the file for the {time}. time"), &mut killed);
+            if hook_runs {
+                eventually("the hook runs", || there.exists());
+            }
+            container.command("delete").option("--force").ok();
+            t.assert_nothing_left();
         }
     });
 }
@@ -306,6 +344,34 @@ fn limits_that_a_cgroup_has_already_stay_unless_the_container_has_its_own() {
             assert_eq!(container.cgroup_file(ANY, "pids.max"), expected, "{own}");
             container.command("delete").option("--force").ok();
         }
+    });
+}
+
+/// On version 2 a cgroup with processes has no limits for others below it, so there it is beside the caller's own.
+#[test]
+fn a_relative_path_is_below_the_cgroup_of_the_caller_or_beside_it() {
+    on_every_view(|t| {
+        let outer = t.hierarchy(ANY).join(t.unique_name());
+        let name = outer.file_name().unwrap().to_str().unwrap().to_owned();
+        let mut mine = Mine(vec![outer.clone()]);
+        let mut caller = outer.clone();
+        if t.view().is_unified() {
+            mine.0.push(outer.join("caller"));
+            // As the view has it.
+            caller = Path::new("/sys/fs/cgroup").join(&name).join("caller");
+        }
+        mine.0.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+        let relative = t.unique_name();
+        let container = t.container(t.bundle().set("/linux/cgroupsPath", relative.as_str()).args(&["sleep", "1000"]));
+        let script = format!("echo $$ >{}/cgroup.procs", caller.display());
+        container.command("run").option("--detach").behind(&script).ok();
+        let memberships = lines(container.proc_file("cgroup"));
+        let of_any =
+            |line: &&String| if t.view().is_unified() { line.starts_with("0::") } else { line.contains(":pids:") };
+        let own = memberships.iter().find(of_any).unwrap();
+        assert!(own.ends_with(&format!("/{name}/{relative}")), "{own}");
+        container.command("delete").option("--force").ok();
+        assert!(!outer.join(&relative).exists() && outer.is_dir());
     });
 }
 

@@ -228,6 +228,19 @@ fn check_open_metrics(text: &str) -> usize {
     samples
 }
 
+/// The number of samples that Prometheus's own parser finds; nothing where it is not installed.
+fn samples_for_prometheus(text: &str) -> Option<usize> {
+    const IMPORT: &str = "from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse";
+    // That of the distribution has the packages of the distribution.
+    let python = ["/usr/bin/python3", "python3"].into_iter().find(|python| {
+        Command::new(python).args(["-c", IMPORT]).output().is_ok_and(|output| output.status.success())
+    })?;
+    let script = format!("import sys\n{IMPORT}\nprint(sum(len(family.samples) for family in parse(sys.argv[1])))");
+    let output = Command::new(python).args(["-c", &script, text]).output().unwrap();
+    assert!(output.status.success(), "{}{text}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).trim().parse().unwrap())
+}
+
 #[test]
 fn stats_as_open_metrics() {
     on_every_view(|t| {
@@ -238,7 +251,12 @@ fn stats_as_open_metrics() {
         let container = t.container(t.bundle().args(&["sleep", "1000"]));
         container.run_detached();
         let text = container.command("events").option("--stats").option("--format").option("prometheus").ok().stdout();
-        assert!(check_open_metrics(&text) >= 12, "{text}");
+        let samples = check_open_metrics(&text);
+        assert!(samples >= 12, "{text}");
+        match samples_for_prometheus(&text) {
+            Some(parsed) => assert_eq!(parsed, samples, "{text}"),
+            None => eprintln!("skipped: python3-prometheus-client is not installed"),
+        }
         assert!(text.contains(&format!("container_pids{{id=\"{}\"}} 1\n", container.id())), "{text}");
         container.command("events").option("--format=prometheus").fails(1);
         container.command("events").option("--stats").option("--format=xml").fails(1);

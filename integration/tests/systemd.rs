@@ -158,6 +158,48 @@ fn a_scope_has_the_limits_and_ends_with_the_container() {
     });
 }
 
+/// The number of a disk that the machine has.
+fn disk() -> String {
+    let mut names: Vec<_> = std::fs::read_dir("/sys/block").unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.retain(|path| text(path.join("size")) != "0" && !path.ends_with("ram0"));
+    names.sort();
+    text(names[0].join("dev"))
+}
+
+#[test]
+fn idle_groups_and_rates_of_devices_are_as_they_were_when_systemd_has_looked() {
+    needs_systemd!();
+    if !is_unified() {
+        skip!("systemd has mounted version 1");
+    }
+    once(|t| {
+        let disk = disk();
+        let (major, minor) = disk.split_once(':').unwrap();
+        let (major, minor): (u32, u32) = (major.parse().unwrap(), minor.parse().unwrap());
+        let rate = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
+        let rates = json!({"throttleReadBpsDevice": rate(1_048_576), "throttleWriteIOPSDevice": rate(200)});
+        let (container, unit, cgroup) = created(t, |bundle| {
+            bundle.set("/linux/resources/blockIO", rates).set("/linux/resources/cpu", json!({"idle": 1}))
+        });
+        let idle = !t.differs("cpu burst and idle");
+        let check = || {
+            assert_eq!(text(cgroup.join("io.max")), format!("{disk} rbps=1048576 wbps=max riops=max wiops=200"));
+            assert!(!idle || text(cgroup.join("cpu.idle")) == "1");
+        };
+        check();
+        daemon_reload();
+        check();
+        // What systemd itself would set in its next look.
+        if t.runtime() == Runtime::Corten {
+            assert_eq!(property(&unit, "IOReadBandwidthMax"), format!("/dev/block/{disk} 1048576"));
+            assert_eq!(property(&unit, "IOWriteIOPSMax"), format!("/dev/block/{disk} 200"));
+            assert_eq!(property(&unit, "CPUWeight"), "idle");
+        }
+        container.command("delete").option("--force").ok();
+        assert!(!is_loaded(&unit));
+    });
+}
+
 /// The whole of `systemctl daemon-reload`, after which systemd puts its own view of the limits back.
 fn daemon_reload() {
     assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
@@ -170,10 +212,15 @@ fn on_version_1_a_scope_has_the_limits_in_all_hierarchies_and_ends_with_the_cont
         skip!("systemd has mounted version 2 alone");
     }
     once(|t| {
+        let disk = disk();
+        let (major, minor) = disk.split_once(':').unwrap();
+        let (major, minor): (u32, u32) = (major.parse().unwrap(), minor.parse().unwrap());
+        let rate = json!({"major": major, "minor": minor, "rate": 1_048_576});
         let (container, unit, _) = created(t, |bundle| {
             bundle
                 .set("/linux/resources/pids", json!({"limit": 20}))
                 .set("/linux/resources/cpu", json!({"shares": 2048, "quota": 50_000, "period": 100_000}))
+                .set("/linux/resources/blockIO", json!({"throttleReadBpsDevice": [rate]}))
                 .add("/linux/resources/devices", json!({"allow": true, "type": "c", "major": 10, "access": "r"}))
         });
         let memberships = text(container.proc_file("cgroup"));
@@ -192,6 +239,7 @@ fn on_version_1_a_scope_has_the_limits_in_all_hierarchies_and_ends_with_the_cont
             assert_eq!(property(&unit, "DevicePolicy"), "strict");
             assert_eq!((file("pids", "pids.max").as_str(), file("cpu", "cpu.shares").as_str()), (pids, "2048"));
             assert_eq!(file("cpu", "cpu.cfs_quota_us"), "50000");
+            assert_eq!(file("blkio", "blkio.throttle.read_bps_device"), format!("{disk} 1048576"));
             let rules = file("devices", "devices.list");
             assert!(rules.contains("c 10:* r\n") && rules.contains("c 1:3 rwm") && !rules.contains("a *:*"), "{rules}");
         };

@@ -254,6 +254,9 @@ impl ContainerBuilder {
         let watch = places.watch;
         let preserved = duplicate_preserved(&plan.choices)?;
         let start = if starter == Starter::Later { Some(entry.make_start()?) } else { None };
+        if starter == Starter::Now && !plan.hooks.create_container.is_empty() {
+            entry.note_cgroups()?;
+        }
         let io = Io {
             stdio: self.stdio.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)),
             console_socket: self.console_socket.as_ref().map(AsFd::as_fd),

@@ -15,6 +15,8 @@ mod v2;
 pub use change::{Change, lower_change};
 pub use devices::{Access, DevicePolicy, DeviceRule, DeviceType};
 pub use paths::{CgroupDirectory, CgroupMount, CgroupPaths};
+
+pub(crate) use systemd::IDLE;
 pub use systemd::{SystemdScope, Value, device_properties, properties_of};
 
 use crate::error::{Error, Result};

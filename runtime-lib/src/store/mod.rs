@@ -30,13 +30,14 @@ use std::path::{Path, PathBuf};
 
 const RECORD: &str = "record.json";
 const INIT: &str = "init.json";
+const PREPARED_INIT: &str = "init.json.tmp";
 /// The FIFO that start writes into.
 const START: &str = "start.fifo";
 /// Where the init reports what fails after create has returned.
 const REPORT: &str = "report";
 /// Everything that may be in a container's directory.
 /// The record goes last: as long as it is there, a delete that was cut off can be done again.
-const FILES: [&str; 6] = [INIT, "init.json.tmp", START, REPORT, "record.json.tmp", RECORD];
+const FILES: [&str; 6] = [INIT, PREPARED_INIT, START, REPORT, "record.json.tmp", RECORD];
 
 /// A state file is never this large.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -256,6 +257,14 @@ impl Entry {
         self.commit(RECORD)
     }
 
+    /// Notes that the cgroups are made, for a `run` whose init may start hooks before it is known here: if the launcher is
+    /// killed by then, what is in the cgroups is the container's, and does not end by itself.
+    pub(crate) fn note_cgroups(&self) -> Result<()> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let file = openat(&self.dir, PREPARED_INIT, flags, Mode::from_bits_truncate(0o600));
+        file.map(drop).map_err(os("create", &self.path.join(PREPARED_INIT)))
+    }
+
     /// Prepares the record of the first process; it counts once it is committed.
     pub(crate) fn prepare_init(&self, init: &InitProcess) -> Result<()> {
         self.prepare(INIT, init)
@@ -313,7 +322,7 @@ impl Entry {
     pub(crate) fn early_init(&self) -> Result<Option<InitProcess>> {
         match self.read(INIT)? {
             Some(init) => Ok(Some(init)),
-            None => Ok(self.read("init.json.tmp").unwrap_or_default()),
+            None => Ok(self.read(PREPARED_INIT).unwrap_or_default()),
         }
     }
 
@@ -324,7 +333,7 @@ impl Entry {
 
     /// Whether its create came past the making of its cgroups, after which the record says which of them were there.
     pub(crate) fn is_past_cgroups(&self) -> Result<bool> {
-        Ok(self.has(INIT)? || self.has(START)? || self.has("init.json.tmp")?)
+        Ok(self.has(INIT)? || self.has(START)? || self.has(PREPARED_INIT)?)
     }
 
     /// Makes what the init waits on: the FIFO, open for both ends so that reading blocks, and the report file.

@@ -98,6 +98,16 @@ impl Writer {
                 self.signature("au");
                 self.array(4, |w| pids.iter().for_each(|pid| w.u32(*pid)));
             }
+            Value::Rates(rates) => {
+                self.signature("a(st)");
+                self.array(8, |w| {
+                    for (path, rate) in rates {
+                        w.align(8);
+                        w.text(path);
+                        w.u64(*rate);
+                    }
+                });
+            }
             Value::Pairs(pairs) => {
                 self.signature("a(ss)");
                 self.array(8, |w| {

@@ -14,7 +14,7 @@ mod message;
 mod tests;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::cgroup::{SystemdScope, Value};
+use crate::plan::cgroup::{IDLE, SystemdScope, Value};
 use crate::sys::xattr;
 use bus::{Bus, Failure};
 use message::{Method, Reader, Writer};
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a scope of our name that is on its way out may take.
 const PATIENCE_FOR_NAME: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
+/// The version that takes the weight of an idle group.
+const KNOWS_IDLE: u32 = 252;
 
 /// Of the cgroup, with the mark: the first one that the file system takes. Version 1 has only those of the second kind,
 /// which are for root alone, as is systemd there.
@@ -130,7 +132,7 @@ impl Scope {
             // One that failed, such as by running out of memory, is not kept.
             ("CollectMode".to_owned(), Value::Text("inactive-or-failed".to_owned())),
         ];
-        properties.extend(limits);
+        properties.extend(manager.known(limits)?);
         // Last, so that who writes them decides; systemd takes the last of two.
         properties.retain(|(name, _)| !plan.properties.iter().any(|(asked, _)| asked == name));
         properties.extend(plan.properties.iter().cloned());
@@ -161,11 +163,12 @@ impl Scope {
         if properties.is_empty() {
             return Ok(());
         }
+        let mut manager = Manager::connect(&self.bus)?;
+        let properties = manager.known(properties.to_vec())?;
         let mut body = Writer::default();
         body.text(&self.unit);
         body.u32(1); // --runtime
-        body.properties(properties);
-        let mut manager = Manager::connect(&self.bus)?;
+        body.properties(&properties);
         let result = manager.call("SetUnitProperties", "sba(sv)", body);
         result
             .map(drop)
@@ -211,6 +214,23 @@ impl Manager {
 
     fn call(&mut self, member: &str, signature: &str, body: Writer) -> Result<Vec<u8>, Failure> {
         self.bus.call(&Method { destination: SYSTEMD, path: ROOT, interface: MANAGER, member, signature }, body)
+    }
+
+    /// Without those that this systemd is too old for, and would refuse: what they stand for is in the files alone then.
+    fn known(&mut self, mut properties: Vec<(String, Value)>) -> Result<Vec<(String, Value)>> {
+        let is_idle = |(name, value): &(String, Value)| name == "CPUWeight" && *value == Value::U64(IDLE);
+        if properties.iter().any(is_idle) && self.version()? < KNOWS_IDLE {
+            properties.retain(|property| !is_idle(property));
+        }
+        Ok(properties)
+    }
+
+    /// The number of `257.9-1~deb13u1` or `v239`.
+    fn version(&mut self) -> Result<u32> {
+        let text = self.property(ROOT, MANAGER, "Version")?.unwrap_or_default();
+        let text = text.trim_start_matches(|first: char| !first.is_ascii_digit());
+        let end = text.find(|next: char| !next.is_ascii_digit()).unwrap_or(text.len());
+        Ok(text.get(..end).and_then(|number| number.parse().ok()).unwrap_or_default())
     }
 
     fn start_transient(&mut self, unit: &str, properties: &[(String, Value)]) -> Result<String, Failure> {

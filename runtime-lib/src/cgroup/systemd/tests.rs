@@ -172,6 +172,22 @@ fn a_scope_is_started_when_its_job_is_done() {
 }
 
 #[test]
+fn an_idle_group_is_told_to_a_systemd_that_knows_what_it_is() {
+    for (version, known) in
+        [("257.9-1~deb13u1", true), ("252.38-1~deb12u1", true), ("v251", false), ("247.3-7", false), ("", false)]
+    {
+        let fake = fake(move |_, _| Say::Property(version.to_owned()));
+        let mut manager = Manager::connect(&fake.scope.bus).unwrap();
+        let limits = vec![("CPUWeight".to_owned(), Value::U64(0)), ("TasksMax".to_owned(), Value::U64(0))];
+        let of_weight = vec![("CPUWeight".to_owned(), Value::U64(1))];
+        assert_eq!(manager.known(limits.clone()).unwrap(), if known { &limits[..] } else { &limits[1..] }, "{version}");
+        assert_eq!(manager.known(of_weight.clone()).unwrap(), of_weight);
+        drop(manager);
+        assert_eq!(fake.server.join().unwrap(), ["Get"]);
+    }
+}
+
+#[test]
 fn refusals_failed_jobs_and_nonsense_are_errors() {
     type Answer = fn() -> Say;
     let cases: [(Answer, &str); 5] = [

@@ -7,6 +7,7 @@
 
 mod properties;
 
+pub(crate) use properties::IDLE;
 pub use properties::{device_properties, properties_of};
 
 use super::{CgroupPaths, paths};
@@ -62,6 +63,8 @@ pub enum Value {
     Pids(Vec<u32>),
     /// `a(ss)`
     Pairs(Vec<(String, String)>),
+    /// `a(st)`
+    Rates(Vec<(String, u64)>),
 }
 
 impl SystemdScope {

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 /// No limit, in every property that is a number.
 const UNLIMITED: u64 = u64::MAX;
 
-/// The properties that correspond to what is written by file. A later write of a file replaces an earlier one.
+/// The `CPUWeight` of an idle group, which systemd knows since version 252.
+pub(crate) const IDLE: u64 = 0;
+
+/// The properties that correspond to what is written by file. A later write of a file replaces an earlier one, of a file with a
+/// line for each device that of the same device.
 pub fn properties_of(writes: &[CgroupWrite]) -> Vec<(String, Value)> {
     let mut properties = BTreeMap::new();
     for write in writes {
@@ -27,6 +31,10 @@ pub fn properties_of(writes: &[CgroupWrite]) -> Vec<(String, Value)> {
                 _ => None,
             },
             "cpu.max" => cpu_quota(&write.value),
+            "cpu.idle" if write.value == "1" => Some(vec![("CPUWeight", Value::U64(IDLE))]),
+            "io.max" => io_max(&write.value),
+            "blkio.throttle.read_bps_device" => rate("BlockIOReadBandwidth", &write.value),
+            "blkio.throttle.write_bps_device" => rate("BlockIOWriteBandwidth", &write.value),
             "memory.limit_in_bytes" => plain("MemoryLimit", unsigned(&write.value)),
             "cpu.shares" => plain("CPUShares", &write.value),
             "cpu.cfs_quota_us" => {
@@ -38,7 +46,15 @@ pub fn properties_of(writes: &[CgroupWrite]) -> Vec<(String, Value)> {
             "cpuset.mems" => bits(&write.value).map(|bits| vec![("AllowedMemoryNodes", Value::Bytes(bits))]),
             _ => None,
         };
-        properties.extend(found.into_iter().flatten().map(|(name, value)| (name.to_owned(), value)));
+        for (name, value) in found.into_iter().flatten() {
+            match (properties.get_mut(name), value) {
+                (Some(Value::Rates(known)), Value::Rates(more)) => {
+                    known.retain(|(device, _)| !more.iter().any(|(new, _)| new == device));
+                    known.extend(more);
+                }
+                (_, value) => drop(properties.insert(name.to_owned(), value)),
+            }
+        }
     }
     properties.into_iter().collect()
 }
@@ -65,6 +81,38 @@ fn cpu_quota(value: &str) -> Option<Vec<(&'static str, Value)>> {
         }
     };
     Some(vec![("CPUQuotaPerSecUSec", Value::U64(per_second)), ("CPUQuotaPeriodUSec", Value::U64(period))])
+}
+
+/// A line of `io.max`, such as `8:0 rbps=1048576`.
+fn io_max(line: &str) -> Option<Vec<(&'static str, Value)>> {
+    let (device, limits) = line.split_once(' ')?;
+    let of = |limit: &str| {
+        let (key, value) = limit.split_once('=')?;
+        let name = match key {
+            "rbps" => "IOReadBandwidthMax",
+            "wbps" => "IOWriteBandwidthMax",
+            "riops" => "IOReadIOPSMax",
+            "wiops" => "IOWriteIOPSMax",
+            _ => return None,
+        };
+        let value = if value == "max" { UNLIMITED } else { value.parse().ok()? };
+        Some((name, Value::Rates(vec![(block_device(device)?, value)])))
+    };
+    limits.split_whitespace().map(of).collect()
+}
+
+/// A line of a file of version 1, such as `8:0 1048576`. Nothing is no limit there.
+fn rate(name: &'static str, line: &str) -> Option<Vec<(&'static str, Value)>> {
+    let (device, rate) = line.split_once(' ')?;
+    let rate = Some(rate.trim().parse().ok()?).filter(|&rate| rate != 0).unwrap_or(UNLIMITED);
+    Some(vec![(name, Value::Rates(vec![(block_device(device)?, rate)]))])
+}
+
+/// systemd names devices by a path, and looks at it only to find the number.
+fn block_device(number: &str) -> Option<String> {
+    let (major, minor) = number.split_once(':')?;
+    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(format!("/dev/block/{major}:{minor}"))
 }
 
 /// A list such as `0-3,8` as a bit mask, the lowest byte first.

@@ -80,6 +80,7 @@ fn every_limit_that_systemd_knows_is_told() {
         let named = |name: &str, value| (name.to_owned(), Value::U64(value));
         vec![named("CPUQuotaPerSecUSec", second), named("CPUQuotaPeriodUSec", period)]
     };
+    let rates = |name: &str, rate| vec![(name.to_owned(), Value::Rates(vec![("/dev/block/8:16".to_owned(), rate)]))];
     let mask = |name: &str, bytes: &[u8]| vec![(name.to_owned(), Value::Bytes(bytes.to_vec()))];
     for (file, value, expected) in [
         ("memory.max", "1048576", number("MemoryMax", 1_048_576)),
@@ -96,6 +97,15 @@ fn every_limit_that_systemd_knows_is_told() {
         ("cpu.max", "1001 100000", quota(20_000, 100_000)), // up to the next 10 ms
         ("cpuset.cpus", "0-1,9", mask("AllowedCPUs", &[0b11, 0b10])),
         ("cpuset.mems", "0", mask("AllowedMemoryNodes", &[1])),
+        ("cpu.idle", "1", number("CPUWeight", 0)),
+        ("io.max", "8:16 rbps=7", rates("IOReadBandwidthMax", 7)),
+        ("io.max", "8:16 wbps=8", rates("IOWriteBandwidthMax", 8)),
+        ("io.max", "8:16 riops=9", rates("IOReadIOPSMax", 9)),
+        ("io.max", "8:16 wiops=max", rates("IOWriteIOPSMax", u64::MAX)),
+        ("blkio.throttle.read_bps_device", "8:16 7", rates("BlockIOReadBandwidth", 7)),
+        ("blkio.throttle.write_bps_device", "8:16 0", rates("BlockIOWriteBandwidth", u64::MAX)),
+        ("io.max", "8:16 rbps=x", vec![]),
+        ("io.max", "../16 rbps=1", vec![]),
         ("hugetlb.2MB.max", "0", vec![]),
         ("cpu.max.burst", "5", vec![]),
         ("cpuset.cpus", "9-1", vec![]),
@@ -104,6 +114,11 @@ fn every_limit_that_systemd_knows_is_told() {
     ] {
         assert_eq!(properties_of(&[write(file, value)]), expected, "{file} {value}");
     }
+    // Each device has its own; of one, the last counts.
+    let writes =
+        [("8:0", 1), ("8:16", 2), ("8:0", 3)].map(|(disk, rate)| write("io.max", &format!("{disk} rbps={rate}")));
+    let expected = [("/dev/block/8:16".to_owned(), 2), ("/dev/block/8:0".to_owned(), 3)];
+    assert_eq!(properties_of(&writes), [("IOReadBandwidthMax".to_owned(), Value::Rates(expected.into()))]);
     // The last write counts.
     assert_eq!(properties_of(&[write("pids.max", "1"), write("pids.max", "2")]), number("TasksMax", 2));
 }
