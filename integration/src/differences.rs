@@ -46,6 +46,8 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "a_memory_hog_is_killed_and_told_of", "it has no events command"),
     (Crun, "stats_have_runcs_fields", "it has no events command"),
     (Crun, "events_refuses_a_stopped_container_and_wrong_options", "it has no events command"),
+    (Crun, "no limit in a cgroup that has one", "it fails: writing file `pids.max`: Invalid argument"),
+    (Crun, "a_relative_path_is_below_the_cgroup_of_the_caller_or_beside_it", "on version 1 it takes it as at the root"),
     (Crun, "reservations of huge pages", "1.21 limits the use of huge pages alone"),
     (Crun, "cpu.weight of the default cpu.shares", "1.21 has the older formula: 39 instead of 100"),
     (

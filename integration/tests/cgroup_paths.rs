@@ -340,6 +340,9 @@ fn limits_that_a_cgroup_has_already_stay_unless_the_container_has_its_own() {
             let mine = Mine(vec![container.cgroup(ANY)]);
             std::fs::create_dir(&mine.0[0]).unwrap();
             std::fs::write(mine.0[0].join("pids.max"), "77").unwrap();
+            if expected == "max" && t.differs("no limit in a cgroup that has one") {
+                continue;
+            }
             container.run_detached();
             assert_eq!(container.cgroup_file(ANY, "pids.max"), expected, "{own}");
             container.command("delete").option("--force").ok();
@@ -385,8 +388,13 @@ fn the_manager_of_create_is_that_of_every_later_command_whatever_flags_it_gets()
         command("pause").ok();
         assert_eq!(container.status(), "paused");
         command("resume").ok();
-        assert_eq!(command("ps").option("--format").option("json").ok().stdout(), format!("[{}]\n", container.pid()));
-        command("events").option("--stats").ok();
+        // Only runc's is without spaces.
+        let ps: serde_json::Value =
+            serde_json::from_str(&command("ps").option("--format").option("json").ok().stdout()).unwrap();
+        assert_eq!(ps, json!([container.pid()]));
+        if t.runtime() != Runtime::Crun {
+            command("events").option("--stats").ok(); // crun has none
+        }
         command("update").option("--resources").option("-").input("{}").ok();
         command("delete").option("--force").ok();
         assert!(!container.cgroup(ANY).exists());
