@@ -1,6 +1,5 @@
 //! What a verb returns when it cannot do its work.
 
-use nix::errno::Errno;
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
@@ -23,7 +22,7 @@ impl Failure {
     pub(crate) fn os(operation: impl Display, error: &io::Error) -> Failure {
         // The errno in words, without Rust's "(os error N)".
         match error.raw_os_error() {
-            Some(errno) => Failure::new(format!("{operation}: {}", Errno::from_raw(errno).desc())),
+            Some(errno) => Failure::new(format!("{operation}: {}", libcorten::errno_in_words(errno))),
             None => Failure::new(format!("{operation}: {error}")),
         }
     }

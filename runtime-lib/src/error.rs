@@ -5,7 +5,10 @@
 //! alternate form (`{:#}`) the whole chain on one line: `mounts[3]: bind /src on /data: open source: No such file or
 //! directory`.
 
+mod words;
+
 use std::fmt;
+pub use words::errno_in_words;
 
 /// A `Result` with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -181,7 +184,7 @@ struct ErrnoText(std::io::Error);
 impl fmt::Display for ErrnoText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.raw_os_error() {
-            Some(errno) => f.write_str(nix::errno::Errno::from_raw(errno).desc()),
+            Some(errno) => f.write_str(errno_in_words(errno)),
             None => self.0.fmt(f),
         }
     }

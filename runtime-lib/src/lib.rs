@@ -73,7 +73,7 @@ mod sys;
 pub use bundle::Bundle;
 pub use check::obstacles;
 pub use container::{Container, ContainerBuilder, Event, Events, ExecBuilder, ExecProcess, ExitStatus, Force};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, errno_in_words};
 pub use features::features;
 pub use id::ContainerId;
 pub use observe::Observer;

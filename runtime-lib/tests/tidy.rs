@@ -78,7 +78,7 @@ const IMPORTS: [(&str, &[&str]); 18] = [
 ];
 
 /// Whose names `lib.rs` exports at the root.
-const EXPORTS: [(&str, &str); 16] = [
+const EXPORTS: [(&str, &str); 17] = [
     ("Bundle", "bundle"),
     ("Container", "container"),
     ("ContainerBuilder", "container"),
@@ -93,6 +93,7 @@ const EXPORTS: [(&str, &str); 16] = [
     ("State", "store"),
     ("Status", "store"),
     ("default_state_root", "store"),
+    ("errno_in_words", "error"),
     ("next_zombie", "sys"),
     ("obstacles", "check"),
 ];

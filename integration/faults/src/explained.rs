@@ -7,9 +7,10 @@ use crate::trace::{Fault, Step};
 pub(crate) fn names(message: &str, errno: i32) -> bool {
     let message = message.to_lowercase();
     let words = nix::errno::Errno::from_raw(errno).desc().to_lowercase();
-    message.contains(&words)
-        || message.contains(&format!("os error {errno})"))
-        || message.contains(&std::io::Error::from_raw_os_error(errno).to_string().to_lowercase())
+    // The words of the C library, which may be the other program's as well.
+    let theirs = std::io::Error::from_raw_os_error(errno).to_string().to_lowercase();
+    let theirs = theirs.split(" (os error").next().unwrap_or_default();
+    message.contains(&words) || message.contains(&format!("os error {errno})")) || message.contains(theirs)
 }
 
 /// What a message may begin with: an element of config.json.

@@ -298,7 +298,8 @@ fn caller(state_root: &Path) -> Vec<Finding> {
     findings.push(match writable {
         Ok(()) => Finding::good("caller", subject, "can be written to"),
         Err(errno) => {
-            let detail = format!("{} cannot be written to: {}", existing.display(), errno.desc());
+            let detail =
+                format!("{} cannot be written to: {}", existing.display(), libcorten::errno_in_words(errno as i32));
             Finding::missing("caller", subject, detail, "--root DIR with a directory of the caller's own")
         }
     });

@@ -275,7 +275,7 @@ fn exec_error(errno: i32, args: &[String]) -> Error {
         libc::EISDIR => (ErrorKind::ProgramNotExecutable, "is a directory: permission denied".to_owned()),
         libc::ENOEXEC => (ErrorKind::ProgramNotExecutable, "exec format error".to_owned()),
         _ => {
-            let text = nix::errno::Errno::from_raw(errno).desc().to_lowercase();
+            let text = crate::error::errno_in_words(errno).to_lowercase();
             (ErrorKind::ProgramNotExecutable, text)
         }
     };
