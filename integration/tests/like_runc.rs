@@ -215,6 +215,35 @@ const SITUATIONS: &[(Situation, &str, Texts)] = &[
     (Absent, "exec ID true", Same),
     (Absent, "update --pids-limit 10 ID", Same),
     (Absent, "events --stats ID", Same),
+    (Running, "update --pids-limit x ID", Same),
+    (Running, "update --blkio-weight x ID", Same),
+    (Running, "update --memory x ID", Same),
+    (Running, "update --memory-swap 1x ID", Same),
+    (Running, "update --cpu-quota x ID", Both("invalid value for cpu-quota: ")),
+    (Running, "update --cpu-share -1 ID", Both("invalid value for cpu-share: ")),
+    (Running, "update --cpuset-cpus 4095 ID", Both("umerical result out of range")),
+    (Running, "update --cpuset-cpus x ID", Both("nvalid argument")),
+    (
+        Running,
+        "update --memory 1k ID",
+        Differ("bytes are in use", "unable to set memory limit to 1024 (current usage:", "the kernel's word as well"),
+    ),
+    (Running, "update --resources /nonexistent ID", Both("open /nonexistent: ")),
+    (Running, "update --resources NOTJSON ID", Differ("linux.resources: ", "invalid character", ERRNO_WORDS)),
+    (Running, "update --no-such-option ID", Same),
+    (Running, "update ID", Same),
+    (Stopped, "update --pids-limit 10 ID", Differ("not running", "", "runc writes to a cgroup that nobody is in")),
+    (Running, "events --interval x ID", Same),
+    (Running, "events --interval 0s ID", Same),
+    (Running, "events --interval=-1s ID", Same),
+    (Stopped, "events --stats ID", Same),
+    (Running, "ps --format xml ID", Same),
+    (Running, "ps ID --no-such-option-of-ps", Both("unknown gnu long option")),
+    (Stopped, "ps ID", Same),
+    (Running, "kill ID 65", Differ("unknown signal", "invalid argument", "runc passes any number to the kernel")),
+    (Running, "kill ID SIGSIGTERM", Same),
+    (Running, "kill ID winch", Same),
+    (Running, "checkpoint ID", Differ("does not support checkpoint", "", "not there yet: see 0005")),
     (Created, "create --bundle BUNDLE ID", Both("container with given ID already exists")),
     (Created, "run --bundle BUNDLE ID", Both("container with given ID already exists")),
     (Created, "kill ID 0", Same),
@@ -226,6 +255,8 @@ const SITUATIONS: &[(Situation, &str, Texts)] = &[
     (Created, "pause ID", Same),
     (Created, "resume ID", Same),
     (Created, "start ID", Same),
+    (Absent, "create ID --bundle BUNDLE", Same),
+    (Absent, "-log-format=json -debug=false state ID", Same),
     (Running, "start ID", Same),
     (Running, "delete ID", Same),
     (Running, "delete --force=false ID", Same),
@@ -269,7 +300,8 @@ fn every_verb_in_every_situation() {
             answer
         });
         faults.extend(compare(&format!("{situation:?}: {line}"), *texts, &answers));
-        if answers[0].stdout != answers[1].stdout && !line.starts_with("ps") {
+        let outputs = answers.each_ref().map(|answer| output_or_usage(&answer.stdout));
+        if outputs[0] != outputs[1] && !line.starts_with("ps") {
             faults.push(format!("{situation:?}: {line}: output: {answers:?}"));
         }
     }
@@ -325,6 +357,22 @@ const EXEC: &[(&str, Texts)] = &[
     ("exec --cgroup a:b:c ID true", Same),
     ("exec --no-such-option ID true", Same),
     ("exec --apparmor no-such-profile ID true", Both("apparmor")),
+    ("exec --process-label no:such:label:s0 ID true", Both("selinux label is specified in config, but selinux is")),
+    ("exec ID ''", Both("exec: \"\": executable file not found in $PATH")),
+    ("exec ID -- true", Both("exec: \"--\": executable file not found in $PATH")),
+    ("exec -- ID true", Same),
+    ("exec --user :5 ID id", Both("parsing  as int for uid failed: ")),
+    ("exec --user '' ID id", Same),
+    ("exec --cwd '' ID pwd", Same),
+    ("exec --env '' ID true", Differ("process.env[", "invalid environment variable: \"\"", ERRNO_WORDS)),
+    ("exec --env =x ID true", Differ("has no name", "environment variable name can't be empty", ERRNO_WORDS)),
+    ("exec '' true", Differ("invalid container ID format", "container id cannot be empty", ID_MESSAGES)),
+    ("exec --cgroup ../.. ID true", Both("../.. is not a sub cgroup path")),
+    ("exec --ignore-paused ID true", Same),
+    (
+        "exec --preserve-fds 2000000000 ID true",
+        Differ("--preserve-fds 2000000000", "preserved-fd", "the option is named"),
+    ),
 ];
 
 #[test]

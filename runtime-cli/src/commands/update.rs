@@ -5,7 +5,7 @@ use crate::args::{option, text};
 use crate::failure::Failure;
 use libcorten::resctrl::RdtChange;
 use serde_json::{Map, Value, json};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,7 +18,8 @@ pub(super) const VERB: Verb = Verb {
     options: |command| {
         let resources = "file in the form of linux.resources, - for standard input; the other options are ignored then";
         LIMITS.iter().fold(command.arg(option("resources", "FILE", resources).short('r')), |command, limit| {
-            command.arg(option(limit.name, limit.kind.word(), limit.about).hide(limit.kind == Kind::Ignored))
+            let option = option(limit.name, limit.kind.word(), limit.about).hide(limit.kind == Kind::Ignored);
+            command.arg(if limit.kind == Kind::SignedOrZero { option.value_parser(number) } else { option })
         })
     },
     run,
@@ -31,7 +32,8 @@ enum Kind {
     Unsigned,
     /// A number.
     Signed,
-    /// A number of which zero means that it is not given.
+    /// A number of which zero means that it is not given. Another word is a wrong command line, as with runc; of the others the container is
+    /// looked for first.
     SignedOrZero,
     /// Bytes, with a unit such as `m`; -1 for no limit.
     Bytes,
@@ -52,6 +54,10 @@ impl Kind {
             Kind::Schema => "SCHEMA",
         }
     }
+}
+
+fn number(text: &str) -> Result<OsString, std::num::ParseIntError> {
+    text.parse::<i64>().map(|_| text.into())
 }
 
 struct Limit {

@@ -426,6 +426,14 @@ fn limit_fault(path: &Path, write: &CgroupWrite, e: Errno, enabling: Option<Erro
                 None => error,
             }
         }
+        // What Docker and Kubernetes show their user when an update is refused: EBUSY alone does not say why.
+        (Errno::EBUSY, _) if write.file.starts_with("memory.") => {
+            let usage = std::fs::read_to_string(path.with_file_name("memory.usage_in_bytes")).unwrap_or_default();
+            match usage.trim() {
+                "" => error,
+                usage => error.hint(format!("{usage} bytes are in use, and the kernel could not free enough of them")),
+            }
+        }
         _ => error,
     };
     error.at(&write.location)

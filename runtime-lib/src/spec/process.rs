@@ -132,7 +132,10 @@ pub(super) fn label(location: &str, label: Option<&str>, faults: &mut Faults) ->
 fn arguments(args: &[String], faults: &mut Faults) -> Vec<String> {
     match args.first() {
         None => faults.add("process.args", "args must not be empty"),
-        Some(program) if program.is_empty() => faults.add("process.args[0]", "is empty"),
+        // In the words by which engines tell that there is no such program (127).
+        Some(program) if program.is_empty() => {
+            faults.add("process.args[0]", "exec: \"\": executable file not found in $PATH");
+        }
         Some(_) => {}
     }
     faults.texts("process.args", args)

@@ -99,7 +99,7 @@ fn version_root_and_process() {
     check(&[("/process/user", Value::Null)], &[]);
     check(&[("/process/args", Value::Null)], &["process.args: args must not be empty"]);
     check(&[("/process/args", json!([]))], &["process.args: args must not be empty"]);
-    check(&[("/process/args", json!([""]))], &["process.args[0]: is empty"]);
+    check(&[("/process/args", json!([""]))], &["process.args[0]: exec: \"\": executable file not found in $PATH"]);
     check(&[("/process/args", json!(["a", "", "b\0"]))], &["process.args[2]: contains a NUL byte"]);
     check(
         &[("/process/env", json!(["A=", "B", "=c", "D=\0", "E=a=b"]))],
