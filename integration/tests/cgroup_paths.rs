@@ -378,13 +378,17 @@ fn a_relative_path_is_below_the_cgroup_of_the_caller_or_beside_it() {
     });
 }
 
+/// The container is made without the flag, or with it switched off; what comes later has it and finds the cgroup all the same. The
+/// other way round: `systemd.rs`.
 #[test]
 fn the_manager_of_create_is_that_of_every_later_command_whatever_flags_it_gets() {
     on_every_view(|t| {
         let container = t.container(t.bundle().args(&["sleep", "1000"]));
-        container.create();
+        container.command("create").global("--systemd-cgroup=false").ok();
         let command = |verb: &str| container.command(verb).global("--systemd-cgroup");
         command("start").ok();
+        assert!(command("state").ok().stdout().contains("\"running\""));
+        assert!(t.command("list", &["-q"]).global("--systemd-cgroup").ok().stdout().contains(container.id()));
         command("pause").ok();
         assert_eq!(container.status(), "paused");
         command("resume").ok();
@@ -396,7 +400,17 @@ fn the_manager_of_create_is_that_of_every_later_command_whatever_flags_it_gets()
             command("events").option("--stats").ok(); // crun has none
         }
         command("update").option("--resources").option("-").input("{}").ok();
-        command("delete").option("--force").ok();
+        let groups = command("exec").operand("cat").operand("/proc/self/cgroup").ok().stdout();
+        let init = std::fs::read_to_string(container.proc_file("cgroup")).unwrap();
+        assert_eq!(groups.lines().count(), init.lines().count(), "{groups}{init}");
+        command("kill").operand("KILL").ok();
+        container.wait_for("stopped");
+        command("delete").ok();
         assert!(!container.cgroup(ANY).exists());
+        // Verbs without a container know the flag as well.
+        if t.runtime() != Runtime::Crun {
+            t.command("features", &[]).global("--systemd-cgroup").ok();
+        }
+        t.command("spec", &[]).directory(t.new_directory()).global("--systemd-cgroup").ok();
     });
 }

@@ -284,6 +284,35 @@ fn the_default_is_a_scope_named_after_the_container() {
     });
 }
 
+/// The other way round: `cgroup_paths.rs`.
+#[test]
+fn the_manager_of_create_is_that_of_every_later_command_whatever_flags_it_gets() {
+    needs_systemd!();
+    once(|t| {
+        let (container, unit, cgroup) = created(t, |bundle| bundle);
+        for flag in ["--systemd-cgroup=false", "--systemd-cgroup"] {
+            let command = |verb: &str| container.command(verb).global(flag);
+            if container.status() == "created" {
+                command("start").ok();
+            }
+            command("pause").ok();
+            container.wait_for("paused");
+            command("resume").ok();
+            command("update").option("--pids-limit").option("30").ok();
+            assert_eq!(property(&unit, "TasksMax"), "30");
+            assert_eq!(text(cgroup.join("pids.max")), "30");
+            command("exec").operand("true").ok();
+            let ps = command("ps").option("--format").option("json").ok();
+            assert_eq!(ps.stdout().trim(), format!("[{}]", container.pid()));
+        }
+        let command = |verb: &str| container.command(verb).global("--systemd-cgroup=false");
+        command("kill").operand("KILL").ok();
+        container.wait_for("stopped");
+        command("delete").ok();
+        assert!(!is_loaded(&unit) && !cgroup.exists());
+    });
+}
+
 #[test]
 fn the_program_sees_its_own_cgroup_with_and_without_a_namespace() {
     needs_systemd!();
