@@ -306,6 +306,8 @@ fn run_adopts_orphans_unless_told_not_to() {
                 let status = std::fs::read_to_string(format!("/proc/{orphan}/status")).unwrap();
                 status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse::<i64>().unwrap()
             };
+            // Until `run` has written that it has started it, `state` says creating, and no pid.
+            container.wait_for("running");
             // Its own parent may not have ended yet.
             let shells = [container.pid()];
             let of_shell = |pid: i64| {

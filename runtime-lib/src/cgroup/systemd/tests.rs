@@ -287,7 +287,12 @@ fn a_bus_that_is_not_there_or_says_nothing_is_an_error_in_bounded_time() {
     // Whoever it is refuses us.
     let path = directory.path().join("refusing");
     let listener = UnixListener::bind(&path).unwrap();
-    let server = std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"REJECTED EXTERNAL\r\n").unwrap());
+    let server = std::thread::spawn(move || {
+        let mut client = listener.accept().unwrap().0;
+        client.write_all(b"REJECTED EXTERNAL\r\n").unwrap();
+        // Open until the client has gone: it may not have written yet.
+        let _ = client.read_to_end(&mut Vec::new());
+    });
     let error = Manager::connect_within(path.to_str().unwrap(), Duration::from_secs(10)).err().unwrap();
     assert!(error.to_string().contains("refuses us"), "{error}");
     server.join().unwrap();
