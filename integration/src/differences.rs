@@ -250,6 +250,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (
         Runc,
+        "a_card_returns_to_the_machine_when_the_container_ends",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Runc,
         "network_devices_move_with_their_addresses",
         "it is older than netDevices (specification 1.3) and ignores them",
     ),
@@ -271,6 +276,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (
         Crun,
         "devices_of_every_state_move_and_are_up",
+        "it is older than netDevices (specification 1.3) and ignores them",
+    ),
+    (
+        Crun,
+        "a_card_returns_to_the_machine_when_the_container_ends",
         "it is older than netDevices (specification 1.3) and ignores them",
     ),
     (

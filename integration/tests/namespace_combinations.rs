@@ -1,6 +1,8 @@
 //! Namespaces joined in every combination, with every wrong type, and two containers that share some.
 
 use corten_integration::{Bundle, Container, Sandbox, eventually, on_every_view, once};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 /// The specification's names and the files of /proc/PID/ns.
 const KINDS: [(&str, &str); 8] = [
@@ -56,6 +58,29 @@ fn every_combination_is_joined() {
             }
             first.command("delete").option("--force").ok();
         }
+    });
+}
+
+/// The root file system is put in its place for everybody who is in that namespace, as with runc and crun.
+#[test]
+fn a_mount_namespace_is_joined_by_path() {
+    on_every_view(|t| {
+        let mut words = t.prefix_of_view();
+        let script = "echo ready; exec sleep 1000";
+        words.extend(["unshare", "--mount", "--propagation", "private", "sh", "-c", script].map(String::from));
+        let mut holder =
+            Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let pid = holder.id().to_string();
+        let joined = namespace_of(&pid, "mnt");
+        let bundle = join(t.bundle().file("/mark", "mark\n", 0o644), &pid, KINDS[6]);
+        let output = t.container(bundle.sh("cat /mark; readlink /proc/self/ns/mnt")).command("run").run();
+        let mark = std::fs::read_to_string(format!("/proc/{pid}/root/mark"));
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        assert_eq!(output.stdout(), format!("mark\n{joined}\n"), "{output}");
+        assert_eq!(mark.ok().as_deref(), Some("mark\n"));
     });
 }
 

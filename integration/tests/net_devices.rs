@@ -1,6 +1,6 @@
 //! `linux.netDevices`: veth devices of the machine move into containers.
 
-use corten_integration::{eventually, on_every_view, once};
+use corten_integration::{eventually, on_every_view, once, skip};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -183,5 +183,52 @@ fn a_network_device_in_a_joined_namespace_stays_there() {
         let after = String::from_utf8(after.unwrap().stdout).unwrap();
         assert!(after.contains("198.51.100.7/32"), "{after}");
         eventually("the device has ended with the namespace", || !exists(&veth.peer));
+    });
+}
+
+/// A card that nobody needs: that of the virtual machine (`integration/vm/run -n net_devices`). Nobody else's is touched.
+fn card() -> Option<String> {
+    let is_test_machine = std::path::Path::new("/corten/guest/init").exists();
+    if !is_test_machine {
+        return None;
+    }
+    let _ = Command::new("modprobe").arg("virtio_net").status();
+    let entries = std::fs::read_dir("/sys/class/net").ok()?.filter_map(Result::ok);
+    let mut cards = entries.filter(|entry| entry.path().join("device").exists());
+    cards.next()?.file_name().into_string().ok()
+}
+
+/// A device of hardware does not end with its namespace: the kernel gives it back to the machine, under the name that it has by then.
+#[test]
+fn a_card_returns_to_the_machine_when_the_container_ends() {
+    let Some(card) = card() else {
+        skip!("no network card that could be taken away: only that of the virtual machine")
+    };
+    on_every_view(|t| {
+        for (renamed, name) in [(false, card.as_str()), (true, "lan7")] {
+            let hardware = std::fs::read_to_string(format!("/sys/class/net/{card}/address")).unwrap();
+            ip(&["addr", "add", "198.51.100.9/32", "dev", &card]);
+            let device = if renamed { json!({"name": name}) } else { json!({}) };
+            let bundle = t.bundle().set("/linux/netDevices", json!({ card.as_str(): device }));
+            let container = t.container(bundle.sh(&format!("ip addr show dev {name}; sleep 1000")));
+            container.run_detached();
+            assert!(!exists(&card), "it is the container's");
+            let pid = container.pid().to_string();
+            let inside = Command::new("nsenter").args(["-t", &pid, "-n", "ip", "addr", "show", "dev", name]).output();
+            let inside = String::from_utf8(inside.unwrap().stdout).unwrap();
+            for part in ["198.51.100.9/32", ",UP", hardware.trim()] {
+                assert!(inside.contains(part), "{part}: {inside}");
+            }
+            container.command("delete").option("--force").ok();
+            eventually("the card is back", || exists(name));
+            let back = std::fs::read_to_string(format!("/sys/class/net/{name}/address")).unwrap();
+            assert_eq!(back, hardware);
+            if renamed {
+                ip(&["link", "set", name, "down"]);
+                ip(&["link", "set", name, "name", &card]);
+            }
+            ip(&["addr", "flush", "dev", &card]);
+        }
+        t.assert_nothing_left();
     });
 }
