@@ -21,10 +21,11 @@ use std::time::Duration;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("cgroup", cgroup),
     ("config", config),
     ("console", console_message),
+    ("device_rules", device_rules),
     ("hook_output", hook_output),
     ("id_maps", id_maps),
     ("mount_options", mount_options),
@@ -213,6 +214,28 @@ pub fn id_maps(bytes: &[u8]) {
                 }
             }
         }
+    }
+}
+
+/// Four bytes for each rule of `resources.devices`: what is allowed or denied, a major and a minor number, accesses. What is accepted
+/// becomes a program that decides as the policy says.
+pub fn device_rules(bytes: &[u8]) {
+    const NUMBERS: [Option<i64>; 10] =
+        [None, Some(-1), Some(0), Some(1), Some(3), Some(5), Some(10), Some(136), Some(200), Some(4_294_967_295)];
+    let number = |byte: u8| json!(NUMBERS[usize::from(byte) % NUMBERS.len()]);
+    let rules = bytes.chunks_exact(4).take(64).map(|rule| {
+        let kind = [Some("a"), Some("b"), Some("c"), None][usize::from(rule[0] >> 1 & 3)];
+        let letters = [(1, 'r'), (2, 'w'), (4, 'm')];
+        let access: String = letters.iter().filter(|(bit, _)| rule[3] & bit != 0).map(|(_, letter)| letter).collect();
+        json!({"allow": rule[0] & 1 != 0, "type": kind, "major": number(rule[1]), "minor": number(rule[2]), "access": access})
+    });
+    let config = with_linux(json!({"resources": {"devices": rules.collect::<Vec<_>>()}}), json!([]));
+    for fault in spec::faults(&config) {
+        printable(&fault);
+        assert!(fault.location().is_some_and(|location| location.starts_with("linux.resources.devices[")), "{fault}");
+    }
+    for plan in plans(&config, &Choices::default()) {
+        crate::cgroup::devices::interpreter::check(&plan.cgroup.devices);
     }
 }
 

@@ -66,7 +66,10 @@ const IMPORTS: [(&str, &[&str]); 18] = [
     ("console", &["error", "sys"]),
     ("features", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "sys"]),
     // Not in the library that others use: it calls whatever reads bytes from outside.
-    ("fuzzing", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "store", "launch", "console", "sys"]),
+    (
+        "fuzzing",
+        &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "store", "launch", "console", "sys", "cgroup"],
+    ),
     ("check", &["error", "id", "bundle", "spec", "host", "seccomp", "plan", "cgroup", "launch", "sys"]),
     (
         "container",

@@ -235,59 +235,14 @@ fn instruction(code: u8, destination: u8, source: u8, operand: i32) -> Instructi
     }
 }
 
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+pub(crate) mod interpreter;
+
 #[cfg(test)]
 mod tests {
+    use super::interpreter::{meant, run, unreachable};
     use super::*;
-
-    /// Runs a program as the kernel does, for the instructions that are in use here; refuses what the verifier would.
-    fn run(program: &[Instruction], access_type: u32, major: u32, minor: u32) -> bool {
-        let context = [access_type, major, minor];
-        let mut registers: [Option<u32>; 11] = [None; 11];
-        let mut at = 0;
-        loop {
-            let Instruction { code, registers: pair, offset, immediate } = program[at];
-            let (to, from) = ((pair & 15) as usize, (pair >> 4) as usize);
-            at += 1;
-            let jump = at + usize::try_from(offset).expect("no jump leads back");
-            let held = |register: usize| registers[register].expect("a register is set before it is read");
-            match code {
-                LOAD_WORD => {
-                    assert!(from == CONTEXT as usize && offset % 4 == 0);
-                    registers[to] = Some(context[offset as usize / 4]);
-                }
-                MOVE_CONSTANT => registers[to] = Some(immediate as u32),
-                MOVE_REGISTER => registers[to] = Some(held(from)),
-                AND_CONSTANT => registers[to] = Some(held(to) & immediate as u32),
-                SHIFT_RIGHT => registers[to] = Some(held(to) >> immediate),
-                JUMP_UNEQUAL if held(to) != immediate as u32 => at = jump,
-                JUMP_EQUAL if held(to) == immediate as u32 => at = jump,
-                JUMP_ANY_BIT if held(to) & immediate as u32 != 0 => at = jump,
-                JUMP => at = jump,
-                JUMP_UNEQUAL | JUMP_EQUAL | JUMP_ANY_BIT => {}
-                EXIT => return held(RESULT as usize) == 1,
-                other => panic!("unknown instruction {other:#x}"),
-            }
-        }
-    }
-
-    /// What the verifier refuses: instructions that no path reaches.
-    fn unreachable(program: &[Instruction]) -> usize {
-        let mut reached = vec![false; program.len()];
-        let mut pending = vec![0];
-        while let Some(at) = pending.pop() {
-            if std::mem::replace(&mut reached[at], true) {
-                continue;
-            }
-            let target = at + 1 + usize::try_from(program[at].offset).unwrap();
-            match program[at].code {
-                EXIT => {}
-                JUMP => pending.push(target),
-                JUMP_EQUAL | JUMP_UNEQUAL | JUMP_ANY_BIT => pending.extend([at + 1, target]),
-                _ => pending.push(at + 1),
-            }
-        }
-        reached.iter().filter(|&&reached| !reached).count()
-    }
 
     fn access(text: &str) -> Access {
         Access { read: text.contains('r'), write: text.contains('w'), mknod: text.contains('m') }
@@ -295,20 +250,6 @@ mod tests {
 
     fn rule(kind: DeviceType, major: Option<u32>, minor: Option<u32>, letters: &str) -> DeviceRule {
         DeviceRule { kind, major, minor, access: access(letters) }
-    }
-
-    /// What the policy means, said in another way than the program says it.
-    fn meant(policy: &DevicePolicy, kind: DeviceType, major: u32, minor: u32, asked: Access) -> bool {
-        let matching = policy.exceptions.iter().filter(|rule| {
-            rule.kind == kind && rule.major.is_none_or(|m| m == major) && rule.minor.is_none_or(|m| m == minor)
-        });
-        let mask = access_mask(asked);
-        let mut matching = matching.map(|rule| access_mask(rule.access));
-        if policy.allow_by_default {
-            !matching.any(|held| held & mask != 0)
-        } else {
-            matching.any(|held| held & mask == mask)
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 mod below;
 mod create;
 mod device_list;
-mod devices;
+pub(crate) mod devices;
 mod files;
 mod found;
 mod freeze;
