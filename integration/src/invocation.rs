@@ -253,20 +253,33 @@ impl Running {
     /// # Panics
     /// When it does not end within the time limit; it is killed then.
     pub fn wait(mut self) -> Output {
+        let Some(output) = self.end() else {
+            let (stdout, stderr) = (read(&self.stdout), read(&self.stderr));
+            panic!("hung: {}\nstdout: {stdout}\nstderr: {stderr}", self.description);
+        };
+        output
+    }
+
+    /// Waits for its end, for a runtime that is not what is tested; nothing when it does not come within the time limit, and it is killed
+    /// then.
+    pub fn wait_or_kill(mut self) -> Option<Output> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Option<Output> {
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return Output {
+                return Some(Output {
                     status,
                     description: self.description.clone(),
                     stdout: self.stdout.clone(),
                     stderr: self.stderr.clone(),
-                };
+                });
             }
             if Instant::now() > self.deadline {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
-                let (stdout, stderr) = (read(&self.stdout), read(&self.stderr));
-                panic!("hung: {}\nstdout: {stdout}\nstderr: {stderr}", self.description);
+                return None;
             }
             std::thread::sleep(Duration::from_millis(1));
         }

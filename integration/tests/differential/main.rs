@@ -11,7 +11,9 @@
 mod known;
 mod sections;
 
-use corten_integration::{Bundle, ConsoleSocket, Container, Guard, HostView, Inside, Output, Runtime, Sandbox, skip};
+use corten_integration::{
+    Bundle, ConsoleSocket, Container, Guard, HostView, Inside, Output, Running, Runtime, Sandbox, skip,
+};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use sections::Edit;
@@ -31,8 +33,18 @@ const MOST_STEPS: usize = 30;
 /// What a runtime made of a configuration.
 #[derive(Debug)]
 enum Outcome {
-    Refused { code: i32, message: String },
-    Ran { code: i32, inside: Box<Inside>, config: String },
+    Refused {
+        code: i32,
+        message: String,
+    },
+    Ran {
+        code: i32,
+        inside: Box<Inside>,
+        config: String,
+    },
+    /// Of runc alone, which now and then stops to read what the program writes (see `known::is_known_refusal`): there is nothing to
+    /// compare.
+    Hung,
 }
 
 /// One runtime on one view, and what configurations name there.
@@ -72,35 +84,51 @@ impl Side {
         bundle
     }
 
-    /// The end of `run`, and what the program has written: to standard output, or to its terminal.
-    fn run(&self, container: &Container<'_>) -> (Output, String) {
+    /// The end of `run`, and what the program has written: to standard output, or to its terminal. Nothing when runc does not end.
+    fn run(&self, container: &Container<'_>) -> Option<(Output, String)> {
         let run = container.command("run");
         if container.bundle().config["process"]["terminal"] != true {
-            let output = run.run();
+            let output = self.end(run.spawn())?;
             let told = output.stdout();
-            return (output, told);
+            return Some((output, told));
         }
         let socket = ConsoleSocket::new(self.sandbox.new_path("console"));
-        let output = run.option("--detach").option("--console-socket").option(socket.path()).run();
+        let output = self.end(run.option("--detach").option("--console-socket").option(socket.path()).spawn())?;
         if output.code() != 0 {
-            return (output, String::new());
+            return Some((output, String::new()));
         }
         let told = socket.receive().read_to_end();
         container.wait_for("stopped");
         container.delete();
-        (output, told)
+        Some((output, told))
+    }
+
+    /// It is corten that must never hang.
+    fn end(&self, running: Running) -> Option<Output> {
+        match self.sandbox.runtime() {
+            Runtime::Runc => running.wait_or_kill(),
+            _ => Some(running.wait()),
+        }
     }
 
     fn outcome(&self, edits: &[Edit]) -> Outcome {
         prepare(&self.directory);
         let container = self.sandbox.container(self.bundle(edits));
-        let (output, told) = self.run(&container);
-        let inside = Inside::read(&told.replace(self.directory.to_str().unwrap(), "DIR"), &container);
-        let code = output.code();
+        let ended = self.run(&container);
+        let told = ended.as_ref().map(|(_, told)| told.replace(self.directory.to_str().unwrap(), "DIR"));
+        let inside = told.and_then(|told| Inside::read(&told, &container));
+        if ended.is_none() {
+            container.command("delete").option("--force").ok();
+        }
         let left = self.sandbox.state_root().join(container.id()).exists();
-        assert!(!left, "{} left its state behind: {edits:?}: {output}", self.sandbox.runtime().name());
+        assert!(!left, "{} left its state behind: {edits:?}", self.sandbox.runtime().name());
         std::fs::remove_dir_all(container.bundle().path()).unwrap();
         std::fs::remove_dir_all(&self.directory).unwrap();
+        let Some((output, _)) = ended else {
+            println!("runc did not end: {edits:?}");
+            return Outcome::Hung;
+        };
+        let code = output.code();
         match inside {
             Some(inside) => {
                 let masked = container.bundle().config["linux"]["maskedPaths"].as_array().cloned().unwrap_or_default();
@@ -202,7 +230,7 @@ fn compare([ours, runcs]: &[Outcome; 2]) -> Vec<String> {
             }
             faults
         }
-        (Outcome::Refused { .. }, Outcome::Refused { .. }) => Vec::new(),
+        (Outcome::Refused { .. }, Outcome::Refused { .. }) | (_, Outcome::Hung) => Vec::new(),
         (Outcome::Refused { message, code }, _) if !known::is_known_refusal("corten", *code, message) => {
             vec![format!("corten refuses with {code}: {}", message.trim())]
         }
