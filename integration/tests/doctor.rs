@@ -74,6 +74,43 @@ fn a_limit_of_zero_namespaces_is_told() {
     assert_eq!(find(&findings, "namespaces", "pid")["health"], "good");
 }
 
+/// A mount makes the kernel load the module.
+#[test]
+fn a_file_system_that_is_a_module_is_as_good_as_one_that_is_known() {
+    let t = sandbox!();
+    let known = t.new_file("nodev\ttmpfs\nnodev\tdevpts\nnodev\tmqueue\n");
+    t.host_shell(&format!("mount --bind '{}' /proc/filesystems", known.display()));
+    let has_modules = std::path::Path::new("/lib/modules").is_dir();
+    if has_modules {
+        t.host_shell("mount -t tmpfs modules /lib/modules");
+    }
+    let without = ask(&t);
+    if has_modules {
+        t.host_shell(
+            "d=/lib/modules/$(uname -r); mkdir $d && \
+             echo 'kernel/fs/overlayfs/overlay.ko.xz: kernel/fs/x.ko.xz' >$d/modules.dep",
+        );
+        assert_eq!(find(&ask(&t), "kernel", "overlay")["health"], "good");
+    }
+    t.host_shell("umount /proc/filesystems");
+    let finding = find(&without, "kernel", "overlay");
+    assert_eq!((&finding["health"], &finding["detail"]), (&"limited".into(), &"mounts of this type will fail".into()));
+}
+
+/// systemd hands some controllers down only where a unit asks for them; a container's cgroup may have all that the top has.
+#[test]
+fn roots_containers_have_the_controllers_of_the_top() {
+    let t = sandbox!();
+    let Ok(controllers) = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") else {
+        skip!("version 2 alone has them in one file");
+    };
+    let findings = ask(&t);
+    for name in ["memory", "cpu", "cpuset", "pids", "io", "hugetlb"] {
+        let expected = if controllers.split_whitespace().any(|word| word == name) { "good" } else { "limited" };
+        assert_eq!(find(&findings, "cgroups", name)["health"], expected, "{name}: {controllers}");
+    }
+}
+
 #[test]
 fn who_may_not_write_the_state_directory_is_told() {
     let t = sandbox!();

@@ -2,7 +2,7 @@
 
 mod clients;
 
-use libcorten::host::{Host, HostCgroups, kernel_calls};
+use libcorten::host::{Hierarchy, Host, HostCgroups, kernel_calls};
 use serde::Serialize;
 use std::path::Path;
 
@@ -94,10 +94,25 @@ fn kernel() -> Vec<Finding> {
     }
     let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let known = |name: &str| filesystems.lines().any(|line| line.split_whitespace().next_back() == Some(name));
+    // mount(2) has the kernel load the module of a file system that it does not know yet.
+    let modules = std::fs::read_to_string(format!("/lib/modules/{release}/modules.dep")).unwrap_or_default();
+    let loadable = |name: &str| {
+        let file =
+            |line: &str| line.split_once(':').map(|(path, _)| path.rsplit('/').next().unwrap_or(path).to_owned());
+        modules.lines().filter_map(file).any(|file| file.split_once(".ko").is_some_and(|(module, _)| module == name))
+    };
     for name in ["overlay", "tmpfs", "devpts", "mqueue"] {
-        findings.push(match known(name) {
-            true => Finding::good("kernel", name, "the file system is known"),
-            false => Finding::limited("kernel", name, "mounts of this type will fail", &format!("modprobe {name}")),
+        findings.push(if known(name) {
+            Finding::good("kernel", name, "the file system is known")
+        } else if loadable(name) {
+            Finding::good("kernel", name, "a module that the kernel loads with the first mount")
+        } else {
+            Finding::limited(
+                "kernel",
+                name,
+                "mounts of this type will fail",
+                "a kernel with the file system or its module",
+            )
         });
     }
     findings
@@ -224,9 +239,14 @@ fn delegation(host: &HostCgroups) -> Finding {
     }
 }
 
+/// Those that containers may get: root's are below the top, where all can be handed down; an ordinary user's below the user's own.
 fn controllers(host: &HostCgroups) -> Vec<String> {
     let of_v1 = host.v1.iter().flat_map(|hierarchy| hierarchy.controllers.iter().cloned());
-    let v2 = host.v2.as_ref().and_then(|v2| line(&format!("{}{}/cgroup.controllers", v2.mount_point, v2.own_path)));
+    let below = |v2: &Hierarchy| match nix::unistd::geteuid().is_root() {
+        true => v2.mount_point.clone(),
+        false => format!("{}{}", v2.mount_point, v2.own_path),
+    };
+    let v2 = host.v2.as_ref().and_then(|v2| line(&format!("{}/cgroup.controllers", below(v2))));
     of_v1.chain(v2.unwrap_or_default().split_whitespace().map(str::to_owned)).collect()
 }
 
