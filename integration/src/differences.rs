@@ -78,6 +78,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
         "the message of an exec into what is being killed is setns's alone",
     ),
     (Crun, "a_paused_container_is_refused_unless_asked_for", "it refuses with 1, and has no --ignore-paused"),
+    (
+        Crun,
+        "a_working_directory_outside_of_the_root_is_refused",
+        "1.8.1 enters a directory of the host by a descriptor that its caller left open",
+    ),
     (Crun, "a_process_in_json", "an exec without rlimits has the caller's, not the container's"),
     (
         Crun,
