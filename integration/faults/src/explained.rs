@@ -105,7 +105,7 @@ pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
     // Of a directory or a file that is open: whoever removes a tree takes it for gone.
     let open = (call == "getdents64" && of_its_state(path)) || (call == "newfstatat" && path.is_empty());
     let absent = open
-        || path.ends_with("/state/container")
+        || ["/state/container", "/state/container/notify"].iter().any(|end| path.ends_with(end))
         || [".json", "start.fifo"].iter().any(|end| path.ends_with(end))
         || (path.starts_with("/proc/") && path.ends_with("/stat"))
         || path.starts_with("/sys/fs/cgroup")
