@@ -200,8 +200,11 @@ fn left_behind(program: &Program, prefix: &str, bundle: &Path) -> Vec<String> {
     left.extend(found.lines().map(|path| format!("cgroup {path}")));
     left.extend(processes_of(&[prefix, &ours]).into_iter().map(|line| format!("process {line}")));
     let below = bundle.parent().unwrap_or(bundle).to_string_lossy().into_owned();
+    // The view itself has its own: the memory that the state directories are in.
+    let view = format!(" {below}/run ");
     let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
-    left.extend(mounts.lines().filter(|line| line.contains(&below)).map(|line| format!("mount {line}")));
+    let mounted = mounts.lines().filter(|line| line.contains(&below) && !line.contains(&view));
+    left.extend(mounted.map(|line| format!("mount {line}")));
     let state = std::fs::read_dir(program.state_directory()).into_iter().flatten().flatten();
     left.extend(state.map(|entry| format!("file {}", entry.path().display())));
     left
