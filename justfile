@@ -118,10 +118,10 @@ loop COUNT="1000": build
     done
     echo "{{COUNT}} runs"
 
-# the pure code under miri: specification, plan, seccomp compiler, what the launcher and the init say to each other (nightly, miri, rust-src)
+# pure code under miri: the plan, the end of the seccomp compiler, what the launcher and the init say to each other (nightly, miri, rust-src; slow)
 miri *ARGS:
     MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --package libcorten --lib -- \
-        id:: spec:: plan:: seccomp:: launch::wire_tests cgroup::devices {{ARGS}}
+        id:: plan:: launch::wire_tests cgroup::devices seccomp::emit seccomp::graph seccomp::lower {{ARGS}}
 
 # the library under AddressSanitizer (`address`) or, in programs with many threads, ThreadSanitizer (`thread`) (nightly, rust-src; root)
 sanitize KIND *ARGS:

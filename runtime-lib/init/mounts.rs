@@ -220,11 +220,15 @@ fn fill(tree: &Fd, target: &Fd, mount: &Mount<'_>) -> Step {
 }
 
 fn set_attributes(tree: RawFd, mount: &Mount<'_>) -> Step {
-    // What is locked, because a more privileged user namespace set it, stays: mount_namespaces(7).
     let exactly = || sys::set_attributes(tree, mount.attr_set, mount.attr_clear | (FLAGS & !mount.attr_set), 0, false);
-    if mount.exact && exactly().is_ok() {
-        // Done: a remount with flags replaces those of the source, as with mount(8) and runc.
-    } else if mount.attr_set | mount.attr_clear != 0 {
+    // A remount with flags replaces those of the source, as with mount(8) and runc.
+    let done = mount.exact
+        && match exactly() {
+            // What is locked, because a more privileged user namespace set it, stays: mount_namespaces(7).
+            Err(Errno::EPERM) => false,
+            exact => exact.during(Op::SetAttributes).map(|()| true)?,
+        };
+    if !done && mount.attr_set | mount.attr_clear != 0 {
         sys::set_attributes(tree, mount.attr_set, mount.attr_clear, 0, false).during(Op::SetAttributes)?;
     }
     if mount.recursive_set | mount.recursive_clear != 0 {
