@@ -48,6 +48,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "events_refuses_a_stopped_container_and_wrong_options", "it has no events command"),
     (Crun, "no limit in a cgroup that has one", "it fails: writing file `pids.max`: Invalid argument"),
     (Crun, "a_relative_path_is_below_the_cgroup_of_the_caller_or_beside_it", "on version 1 it takes it as at the root"),
+    (
+        Crun,
+        "idle_groups_and_rates_of_devices_are_as_they_were_when_systemd_has_looked",
+        "the scope has no io.max: its processes are in a cgroup of their own in the scope",
+    ),
     (Crun, "reservations of huge pages", "1.21 limits the use of huge pages alone"),
     (Crun, "cpu.weight of the default cpu.shares", "1.21 has the older formula: 39 instead of 100"),
     (
