@@ -32,6 +32,8 @@ impl HostView {
     pub fn available() -> Vec<HostView> {
         let possible = match (machine_is_unified(), Runtime::from_environment()) {
             (true, _) => vec![HostView::Native],
+            // Another view of version 2 could not be looked into from here.
+            (false, _) if !Path::new("/sys/fs/cgroup/unified").exists() => vec![HostView::Native],
             // Debian 12's crun refuses a hybrid arrangement, and needs CAP_SYS_RESOURCE on version 2.
             (false, Runtime::Crun) => vec![HostView::V1],
             (false, _) => vec![HostView::Native, HostView::V2],
