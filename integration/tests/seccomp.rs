@@ -85,6 +85,24 @@ fn every_action_has_its_effect() {
     });
 }
 
+/// The runtime's own process inside is under the profile as well, and may be forbidden even to exit.
+#[test]
+fn a_profile_that_allows_nothing_ends_in_an_error_and_leaves_nothing() {
+    once(|t| {
+        for action in ["SCMP_ACT_ERRNO", "SCMP_ACT_TRACE", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"] {
+            for no_new_privileges in [true, false] {
+                let bundle = t.bundle().set("/linux/seccomp", json!({"defaultAction": action}));
+                let bundle = bundle.set("/process/noNewPrivileges", json!(no_new_privileges));
+                let container = t.container(bundle.args(&["true"]));
+                let output = container.command("run").fails(1);
+                let named = output.stderr().contains("linux.seccomp: ") || t.differs("names of elements");
+                assert!(named, "{action} {no_new_privileges}: {output}");
+                container.command("state").fails(1);
+            }
+        }
+    });
+}
+
 /// Compiles a program without a C library: `_start` makes the call `NUMBER("/new", 0755)` and exits with its errno.
 fn caller(t: &Sandbox, bits: u8, number: u32) -> Option<Vec<u8>> {
     let (source, program) = (t.new_path("source"), t.new_path("program"));

@@ -148,13 +148,20 @@ impl<'a> Session<'a> {
             let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
             pidfd::wait(&child.pidfd)
         });
-        let how = match ended {
-            Some(Ok(pidfd::Ended::Signaled(signal))) => format!("the init was killed by signal {signal}"),
-            Some(Ok(pidfd::Ended::Exited(code))) => format!("the init ended with code {code}"),
-            Some(Err(_)) | None => "the init is gone".to_owned(),
+        let (how, forbidden) = match ended {
+            // SIGILL is how the init ends that is not allowed to exit.
+            Some(Ok(pidfd::Ended::Signaled(signal))) => {
+                (format!("the init was killed by signal {signal}"), matches!(signal, libc::SIGSYS | libc::SIGILL))
+            }
+            Some(Ok(pidfd::Ended::Exited(code))) => (format!("the init ended with code {code}"), true),
+            Some(Err(_)) | None => ("the init is gone".to_owned(), false),
         };
         Error::new(ErrorKind::Internal, how)
             .hint("out of memory in the container's cgroup ends it so, as does a forced delete")
+        if forbidden && self.plan.security.seccomp.is_some() {
+            return Error::config("linux.seccomp", format!("no program can be executed under the profile: {how}"))
+                .hint("it must allow at least read, write, execve and exit_group");
+        }
     }
 }
 
