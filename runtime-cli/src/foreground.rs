@@ -56,7 +56,7 @@ impl Foreground<'_> {
         let signals = self.prepare()?;
         let (ours, theirs) = UnixStream::pair().map_err(|error| Failure::os("make a console socket", &error))?;
         // Created and started apart: the terminal has its size before the program can ask for it.
-        let mut container = builder.console_socket(theirs.into()).create()?;
+        let mut container = builder.console_socket(theirs).create()?;
         let (input, output) = (std::io::stdin(), std::io::stdout());
         let prepared = console::receive_master(ours.as_fd(), MASTER_TIMEOUT)
             .map_err(Failure::from)
@@ -134,7 +134,7 @@ pub(crate) fn exec_on_terminal(
         None => builder,
     };
     // The program may write before we have the terminal: its newlines are plain from the beginning.
-    let mut process = builder.console_socket(theirs.into()).plain_newlines(true).spawn()?;
+    let mut process = builder.console_socket(theirs).plain_newlines(true).spawn()?;
     let (input, output) = (std::io::stdin(), std::io::stdout());
     let prepared = console::receive_master(ours.as_fd(), MASTER_TIMEOUT)
         .map_err(Failure::from)

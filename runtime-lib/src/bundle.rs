@@ -52,6 +52,21 @@ impl Bundle {
 
     /// A bundle whose configuration is in memory; relative paths of the configuration are taken from `dir`.
     ///
+    /// ```
+    /// use libcorten::{Bundle, spec};
+    ///
+    /// # fn main() -> libcorten::Result<()> {
+    /// // What `corten spec` writes, to start from: a shell on a terminal, few rights, a read-only root.
+    /// let mut config = spec::example(None, false);
+    /// if let Some(process) = config.process_mut() {
+    ///     process.set_terminal(Some(false)).set_args(Some(vec!["id".to_owned(), "-u".to_owned()]));
+    /// }
+    /// let bundle = Bundle::with_spec("/path/to/bundle", config)?;
+    /// assert_eq!(bundle.spec().process.args, ["id", "-u"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As for [`Bundle::open`].
     pub fn with_spec(dir: impl AsRef<Path>, spec: oci_spec::runtime::Spec) -> Result<Bundle> {

@@ -5,6 +5,7 @@ mod control;
 mod events;
 mod exec;
 mod notify;
+mod stdio;
 mod waits;
 
 pub use builder::ContainerBuilder;
@@ -12,7 +13,7 @@ pub use events::{Event, Events};
 pub use exec::{ExecBuilder, ExecProcess};
 pub use waits::ExitStatus;
 
-use waits::{end, must_be_read, wait_until_unread};
+use waits::{Ending, end, must_be_read, not_sent, not_waited, wait_until_unread};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::launch::{self, hooks};
@@ -21,9 +22,11 @@ use crate::resctrl::Group;
 use crate::store::{Entry, Lock, Record};
 use crate::sys::pidfd;
 use crate::{ContainerId, State, Status};
+use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Duration;
 
 /// A container that exists: created, running or stopped.
 ///
@@ -51,8 +54,8 @@ pub struct Container {
     made_here: bool,
     /// The bound socket for `sd_notify(3)`, if the program was started with one.
     notify_socket: Option<UnixDatagram>,
-    /// The first process was waited for.
-    reaped: bool,
+    /// How the first process has ended, if it was waited for.
+    ending: Ending,
     observer: Option<Observer>,
 }
 
@@ -96,7 +99,7 @@ impl Container {
             committed,
             made_here: false,
             notify_socket: None,
-            reaped: false,
+            ending: Ending::default(),
             observer: None,
         })
     }
@@ -165,7 +168,8 @@ impl Container {
     /// every process where the death of the first one does not end the others: in a pid namespace that is not its own.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongStatus`] when it is stopped (`container not running`).
+    /// [`ErrorKind::WrongStatus`] when it is stopped (`container not running`); [`ErrorKind::InvalidArgument`] when there is no
+    /// such signal.
     pub fn kill(&self, signal: i32) -> Result<()> {
         self.signal_first(signal)?;
         if signal == libc::SIGKILL { self.end_killed() } else { Ok(()) }
@@ -175,8 +179,8 @@ impl Container {
         let not_running = || Error::new(ErrorKind::WrongStatus, "container not running");
         let pidfd = self.pidfd.as_ref().ok_or_else(not_running)?;
         match pidfd::signal(pidfd, signal) {
-            Err(nix::errno::Errno::ESRCH) => Err(not_running()),
-            result => result.map_err(|errno| Error::os(format!("pidfd_send_signal of signal {signal}"), errno)),
+            Err(Errno::ESRCH) => Err(not_running()),
+            result => result.map_err(|errno| not_sent(signal, errno)),
         }
     }
 
@@ -190,25 +194,30 @@ impl Container {
         record.ok_or_else(not_running)?.cgroup.kill(signal)
     }
 
-    /// Waits for the container's first process, which must be a child of this process.
+    /// Waits for the container's first process, which must be a child of this process; gives the same answer again when it is
+    /// asked again.
     ///
     /// # Errors
-    /// [`ErrorKind::Os`] with `ECHILD` when it is not.
+    /// [`ErrorKind::Os`] with `ECHILD` when it is not, or somebody else of this process has reaped it. The end of any
+    /// container is told by [`events`](Self::events).
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        let gone = || Error::os("wait for the container", nix::errno::Errno::ECHILD);
-        let ended = pidfd::wait(self.pidfd.as_ref().ok_or_else(gone)?);
-        let ended = ended.map_err(|errno| Error::os("wait for the container", errno))?;
-        self.reaped = true;
-        match ended {
-            pidfd::Ended::Exited(code) => Ok(ExitStatus::Exited(code)),
-            pidfd::Ended::Signaled(signal) => Ok(ExitStatus::Signaled(signal)),
-        }
+        let first = self.pidfd.as_ref().ok_or_else(|| not_waited(Errno::ECHILD))?;
+        self.ending.wait(first)
+    }
+
+    /// As [`wait`](Self::wait), for as long as `timeout` at most: `None` if it runs on. With a timeout of zero it only asks.
+    ///
+    /// # Errors
+    /// Those of `wait`.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<ExitStatus>> {
+        let first = self.pidfd.as_ref().ok_or_else(|| not_waited(Errno::ECHILD))?;
+        self.ending.wait_timeout(first, timeout)
     }
 
     /// Removes the container: its cgroup, its state, and with [`Force::Yes`] its processes; then runs the poststop
     /// hooks. Gives the errors of hooks that failed: the container is gone nevertheless. A first process that this
     /// handle made and nobody has waited for is reaped; with a handle of [`load`](Container::load) it is left to the
-    /// one that made it.
+    /// one that made it. Takes the handle also when it fails: the container, which is still there then, is found again by `load`.
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`] when it runs and force is not given.
@@ -252,7 +261,7 @@ impl Container {
 
     /// Makes sure that all of its processes have ended.
     fn end_processes(&self, record: &Record, force: Force, lock: &Lock) -> Result<()> {
-        if !self.reaped {
+        if !self.ending.is_known() {
             self.end_first(record, force, lock)?;
             if let (true, Some(pidfd)) = (self.made_here, &self.pidfd) {
                 // Our child, which nobody can wait for once this handle is gone. It has ended, so this does not block.
@@ -333,7 +342,7 @@ impl Container {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let container = Container::load("/run/corten", "web")?;
     /// let output = std::fs::File::create("/tmp/output")?;
-    /// let mut process = container.exec(["id", "-u"]).uid(1000).env("LANG=C").stdout(output.into()).spawn()?;
+    /// let mut process = container.exec(["id", "-u"]).uid(1000).env("LANG=C").stdout(output).spawn()?;
     /// println!("exit code {}", process.wait()?.code());
     /// # Ok(())
     /// # }

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod caller;
 
 use caller::{Caller, HAMMERED, Place, alone, descriptors, links, pipe, read_all};
@@ -110,7 +111,7 @@ fn live(place: &Place, number: usize) {
     }
     let ((output, writer), (errors, error_writer)) = (pipe(), pipe());
     let stdin = File::open("/dev/null").unwrap();
-    let builder = place.builder(&id, config).stdin(stdin.into()).stdout(writer).stderr(error_writer);
+    let builder = place.builder(&id, config).stdin(stdin).stdout(writer).stderr(error_writer);
     let mut container = if number % 2 == 0 {
         builder.run().unwrap()
     } else {

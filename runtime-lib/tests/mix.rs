@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
-#[allow(dead_code, reason = "embed.rs uses the rest")]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod caller;
 
 use caller::{Caller, Place, alone};

@@ -77,7 +77,7 @@ impl Place {
         change(&mut config);
         let bundle = Bundle::with_config(self.dir.path(), config.to_string().as_bytes()).unwrap();
         let host = Host { resctrl: Some(Resctrl::at(self.root().to_str().unwrap())), ..Host::probe().unwrap() };
-        let null = || fs::File::options().read(true).write(true).open("/dev/null").unwrap().into();
+        let null = || fs::File::options().read(true).write(true).open("/dev/null").unwrap();
         let builder = Container::builder(&self.id).unwrap().state_root(self.dir.path().join("state"));
         builder.loaded_bundle(bundle).host(host).stdin(null()).stdout(null()).stderr(null())
     }

@@ -98,7 +98,7 @@ fn exec(context: &Context<'_>) -> Result<ExitCode, Failure> {
         pidfd_socket: text(matches, "pidfd-socket").map(|path| connect("pidfd", path)).transpose()?,
     };
     if let Some(path) = console_socket {
-        builder = builder.console_socket(connect("console", path)?.into());
+        builder = builder.console_socket(connect("console", path)?);
     }
     if detach {
         announcement.make_of_added(builder.spawn()?)?;

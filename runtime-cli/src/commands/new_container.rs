@@ -89,7 +89,7 @@ impl<'a> NewContainer<'a> {
         let (activated, asked) = preserved(matches)?;
         builder = builder.listen_fds(activated).preserve_fds(asked).notify_socket(notify);
         if let Some(path) = self.console_socket {
-            builder = builder.console_socket(connect("console", path)?.into());
+            builder = builder.console_socket(connect("console", path)?);
         }
         Ok(builder)
     }

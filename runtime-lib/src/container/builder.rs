@@ -1,9 +1,11 @@
 //! How a container is made: what is chosen, and the recipe of create and run.
 
+use super::stdio::{self, Stdio};
+use super::waits::Ending;
 use super::{Container, poststop_errors};
 use crate::cgroup::{self, Cgroup, Made};
 use crate::check;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::host::{self, Host, Resctrl};
 use crate::launch::{self, Io, Places, Undo, hooks};
 use crate::observe::{Observer, Stopwatch};
@@ -21,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let output = std::fs::File::create("/tmp/output")?;
-/// let builder = libcorten::Container::builder("job-1")?.bundle("/path/to/bundle").stdout(output.into());
+/// let builder = libcorten::Container::builder("job-1")?.bundle("/path/to/bundle").stdout(output);
 /// print!("{}", builder.plan()?); // what it would do
 /// let exit = builder.run()?.wait()?;
 /// # let _ = exit;
@@ -37,8 +39,7 @@ pub struct ContainerBuilder {
     pub(super) choices: Choices,
     pub(super) notify: bool,
     observer: Option<Observer>,
-    stdio: [Option<OwnedFd>; 3],
-    console_socket: Option<OwnedFd>,
+    stdio: Stdio,
     host: Option<Host>,
 }
 
@@ -66,8 +67,7 @@ impl ContainerBuilder {
             choices: Choices::default(),
             notify: false,
             observer: None,
-            stdio: [None, None, None],
-            console_socket: None,
+            stdio: Stdio::default(),
             host: None,
         }
     }
@@ -90,28 +90,12 @@ impl ContainerBuilder {
         self
     }
 
-    /// The program's standard input; the caller's own unless set.
-    pub fn stdin(mut self, fd: OwnedFd) -> Self {
-        self.stdio[0] = Some(fd);
-        self
-    }
-
-    /// The program's standard output; the caller's own unless set.
-    pub fn stdout(mut self, fd: OwnedFd) -> Self {
-        self.stdio[1] = Some(fd);
-        self
-    }
-
-    /// The program's standard error; the caller's own unless set.
-    pub fn stderr(mut self, fd: OwnedFd) -> Self {
-        self.stdio[2] = Some(fd);
-        self
-    }
+    stdio::setters!();
 
     /// A connected `AF_UNIX` stream socket over which the master of the program's terminal is sent (`SCM_RIGHTS`), as
     /// engines expect it; needed exactly when `process.terminal` is true.
-    pub fn console_socket(mut self, socket: OwnedFd) -> Self {
-        self.console_socket = Some(socket);
+    pub fn console_socket(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.stdio.console_socket = Some(socket.into());
         self
     }
 
@@ -137,20 +121,6 @@ impl ContainerBuilder {
     /// of its bus, such as `/run/user/1000/bus`. Without [`systemd_cgroup`](ContainerBuilder::systemd_cgroup) it means nothing.
     pub fn systemd_user_bus(mut self, bus: impl Into<String>) -> Self {
         self.choices.systemd_user_bus = Some(bus.into());
-        self
-    }
-
-    /// Passes the caller's file descriptors from 3 on to the program, `count` of them, after those of
-    /// [`listen_fds`](ContainerBuilder::listen_fds).
-    pub fn preserve_fds(mut self, count: u32) -> Self {
-        self.choices.preserve_fds = count;
-        self
-    }
-
-    /// Passes `count` sockets, the caller's descriptors from 3 on, as `sd_listen_fds(3)` describes: `LISTEN_FDS` and
-    /// `LISTEN_PID` are added to the program's environment.
-    pub fn listen_fds(mut self, count: u32) -> Self {
-        self.choices.listen_fds = count;
         self
     }
 
@@ -245,7 +215,7 @@ impl ContainerBuilder {
             committed: true,
             made_here: true,
             notify_socket,
-            reaped: false,
+            ending: Ending::default(),
             observer: self.observer.clone(),
         })
     }
@@ -257,13 +227,8 @@ impl ContainerBuilder {
         if starter == Starter::Now && !plan.hooks.create_container.is_empty() {
             entry.note_cgroups()?;
         }
-        let io = Io {
-            stdio: self.stdio.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)),
-            console_socket: self.console_socket.as_ref().map(AsFd::as_fd),
-            plain_newlines: false,
-            start: start.as_ref().map(|(fifo, report)| (fifo.as_fd(), report.as_fd())),
-            preserved: preserved.iter().map(AsFd::as_fd).collect(),
-        };
+        let start = start.as_ref().map(|(fifo, report)| (fifo.as_fd(), report.as_fd()));
+        let io = Io { start, ..self.stdio.io(&preserved) };
         // The specification: when a hook or a later step fails, the poststop hooks still run.
         let mut undo = Undo::default();
         undo.push(|| drop(run_poststop(plan)));
@@ -308,13 +273,7 @@ impl ContainerBuilder {
         if plan.choices.systemd_cgroup {
             cgroup::systemd_must_run()?;
         }
-        match (plan.process.terminal, &self.console_socket) {
-            (true, None) => Err(Error::config("process.terminal", "a terminal needs a console socket")
-                .with_kind(ErrorKind::InvalidArgument)),
-            (false, Some(_)) => Err(Error::config("process.terminal", "a console socket needs a terminal")
-                .with_kind(ErrorKind::InvalidArgument)),
-            _ => Ok(()),
-        }
+        self.stdio.must_fit(plan.process.terminal)
     }
 }
 

@@ -50,7 +50,8 @@ impl Container {
         self.entry.record()?.map_or(Ok(Vec::new()), |record| record.cgroup.processes())
     }
 
-    /// Changes limits: those that `change` names. If one is refused, all stay as they were. Device rules, where there are
+    /// Changes limits: those that `change` names, as [`parse_resources`](crate::spec::parse_resources) reads them from JSON or as made from
+    /// the types of [`oci_spec`]. If one is refused, all stay as they were. Device rules, where there are
     /// any in the change, take the place of all those in effect.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use super::Container;
 use crate::cgroup::{OomWatch, Stats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::resctrl::Group;
+use crate::sys::pidfd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -71,16 +72,12 @@ impl Container {
     }
 
     fn first_process(&self) -> Result<&OwnedFd> {
-        self.pidfd.as_ref().filter(|pidfd| !has_ended(pidfd)).ok_or_else(|| self.does_not_run())
+        self.pidfd.as_ref().filter(|pidfd| !pidfd::has_ended(pidfd)).ok_or_else(|| self.does_not_run())
     }
 
     fn does_not_run(&self) -> Error {
         Error::new(ErrorKind::WrongStatus, format!("container with id {} is not running", self.id()))
     }
-}
-
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    matches!(poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO), Ok(1..))
 }
 
 impl Events {
@@ -92,7 +89,7 @@ impl Events {
         let deadline = Instant::now().checked_add(patience);
         loop {
             // In this order: what ran out before the end is told before the end.
-            let ended = has_ended(&self.pidfd);
+            let ended = pidfd::has_ended(&self.pidfd);
             if self.oom.take()? {
                 return Ok(Event::OutOfMemory);
             }

@@ -1,6 +1,8 @@
 //! One more program in a container that runs: see [`Container::exec`](crate::Container::exec).
 
 use super::builder::duplicate_preserved;
+use super::stdio::{self, Stdio};
+use super::waits::Ending;
 use super::{Container, ExitStatus};
 use crate::cgroup::SubCgroup;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,6 +15,7 @@ use crate::store::{Entry, Now, Record, Status};
 use crate::sys::clone::Child;
 use crate::sys::pidfd;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// What is to be run; see [`Container::exec`](crate::Container::exec).
 #[derive(Debug)]
@@ -21,8 +24,7 @@ pub struct ExecBuilder<'a> {
     container: &'a Container,
     source: Source,
     overrides: Overrides,
-    stdio: [Option<OwnedFd>; 3],
-    console_socket: Option<OwnedFd>,
+    stdio: Stdio,
     plain_newlines: bool,
     choices: Choices,
     cgroup: Option<SubCgroup>,
@@ -58,8 +60,7 @@ impl<'a> ExecBuilder<'a> {
             container,
             source,
             overrides: Overrides::default(),
-            stdio: [None, None, None],
-            console_socket: None,
+            stdio: Stdio::default(),
             plain_newlines: false,
             choices: Choices::default(),
             cgroup: None,
@@ -129,28 +130,12 @@ impl<'a> ExecBuilder<'a> {
         self
     }
 
-    /// The program's standard input; the caller's own unless set.
-    pub fn stdin(mut self, fd: OwnedFd) -> Self {
-        self.stdio[0] = Some(fd);
-        self
-    }
-
-    /// The program's standard output; the caller's own unless set.
-    pub fn stdout(mut self, fd: OwnedFd) -> Self {
-        self.stdio[1] = Some(fd);
-        self
-    }
-
-    /// The program's standard error; the caller's own unless set.
-    pub fn stderr(mut self, fd: OwnedFd) -> Self {
-        self.stdio[2] = Some(fd);
-        self
-    }
+    stdio::setters!();
 
     /// Gives the program a terminal of the container, and sends its master over this connected `AF_UNIX` stream socket
     /// (`SCM_RIGHTS`).
-    pub fn console_socket(mut self, socket: OwnedFd) -> Self {
-        self.console_socket = Some(socket);
+    pub fn console_socket(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.stdio.console_socket = Some(socket.into());
         self
     }
 
@@ -164,19 +149,6 @@ impl<'a> ExecBuilder<'a> {
     /// a terminal which maps them itself.
     pub fn plain_newlines(mut self, yes: bool) -> Self {
         self.plain_newlines = yes;
-        self
-    }
-
-    /// Passes the caller's file descriptors from 3 on to the program, `count` of them, after those of
-    /// [`listen_fds`](ExecBuilder::listen_fds).
-    pub fn preserve_fds(mut self, count: u32) -> Self {
-        self.choices.preserve_fds = count;
-        self
-    }
-
-    /// Passes `count` sockets, the caller's descriptors from 3 on, as `sd_listen_fds(3)` describes.
-    pub fn listen_fds(mut self, count: u32) -> Self {
-        self.choices.listen_fds = count;
         self
     }
 
@@ -213,7 +185,7 @@ impl<'a> ExecBuilder<'a> {
             }
         };
         let frozen = match container.entry.status_of_living(record)? {
-            _ if pidfd::ends_within(first, 0) => return refuse("cannot exec in a stopped container"),
+            _ if pidfd::has_ended(first) => return refuse("cannot exec in a stopped container"),
             Status::Paused if !self.ignore_paused => {
                 return refuse("cannot exec in a paused container (use --ignore-paused to override)");
             }
@@ -226,13 +198,13 @@ impl<'a> ExecBuilder<'a> {
             // A process that is about to end gives its namespaces up a moment before its pidfd tells: they are not found, or
             // no process can be made in its pid namespace (ENOMEM, pid_namespaces(7)).
             let ending = matches!(error.errno(), Some(libc::ESRCH | libc::ENOMEM));
-            let patience = if ending { 2000 } else { 0 };
-            if caused && pidfd::ends_within(first, patience) {
+            let patience = Duration::from_secs(if ending { 2 } else { 0 });
+            if caused && pidfd::ends_within(first, patience).unwrap_or(false) {
                 return error.context("cannot exec in a stopped container").with_kind(ErrorKind::WrongStatus);
             }
             error
         })?;
-        Ok(ExecProcess { child })
+        Ok(ExecProcess { child, ending: Ending::default() })
     }
 
     fn enter(
@@ -257,13 +229,7 @@ impl<'a> ExecBuilder<'a> {
             return Err(Error::new(ErrorKind::InvalidArgument, text));
         }
         let preserved = duplicate_preserved(&plan.choices)?;
-        let io = Io {
-            stdio: self.stdio.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd)),
-            console_socket: self.console_socket.as_ref().map(AsFd::as_fd),
-            plain_newlines: self.plain_newlines,
-            start: None,
-            preserved: preserved.iter().map(AsFd::as_fd).collect(),
-        };
+        let io = Io { plain_newlines: self.plain_newlines, ..self.stdio.io(&preserved) };
         let kinds = plan.namespaces.join.iter().fold(0, |kinds, join| kinds | join.kind.flag());
         let follow = self.cgroup.is_none();
         let target =
@@ -278,19 +244,7 @@ impl<'a> ExecBuilder<'a> {
     fn plan(&self, record: &Record, pid: i32) -> Result<Plan> {
         let spec = spec::parse(record.config.get().as_bytes())?;
         let process = self.process(&spec)?;
-        match (process.terminal, &self.console_socket) {
-            (true, None) => {
-                return Err(
-                    Error::new(ErrorKind::InvalidArgument, "a terminal needs a console socket").at("process.terminal")
-                );
-            }
-            (false, Some(_)) => {
-                return Err(
-                    Error::new(ErrorKind::InvalidArgument, "a console socket needs a terminal").at("process.terminal")
-                );
-            }
-            _ => {}
-        }
+        self.stdio.must_fit(process.terminal)?;
         let existing = Existing {
             id: &record.id,
             rootfs: &record.rootfs,
@@ -308,7 +262,7 @@ impl<'a> ExecBuilder<'a> {
         let own = &spec.process;
         let mut process = match &self.source {
             Source::Args(args) => {
-                let terminal = self.console_socket.is_some();
+                let terminal = self.stdio.console_socket.is_some();
                 Process { args: args.clone(), terminal, console_size: None, ..own.clone() }
             }
             Source::Process(json) => {
@@ -392,9 +346,26 @@ fn is_in_our_user_namespace(pid: i32) -> Result<bool> {
 
 /// A program that was added to a container. It goes on when this is dropped; nobody reaps it then but its parent, which is
 /// the caller.
+///
+/// ```no_run
+/// # fn main() -> libcorten::Result<()> {
+/// # let container = libcorten::Container::load("/run/corten", "web")?;
+/// let mut process = container.exec(["make", "check"]).spawn()?;
+/// let exit = match process.wait_timeout(std::time::Duration::from_secs(60))? {
+///     Some(exit) => exit,
+///     None => {
+///         process.signal(9)?; // it alone; what it has started goes on
+///         process.wait()?
+///     }
+/// };
+/// println!("{exit}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ExecProcess {
     child: Child,
+    ending: Ending,
 }
 
 impl ExecProcess {
@@ -411,19 +382,24 @@ impl ExecProcess {
     /// Sends it a signal.
     ///
     /// # Errors
-    /// [`ErrorKind::Os`] with `ESRCH` when it has ended.
+    /// [`ErrorKind::Os`] with `ESRCH` when it has ended; [`ErrorKind::InvalidArgument`] when there is no such signal.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        pidfd::signal(&self.child.pidfd, signal).map_err(|errno| Error::os(format!("send signal {signal}"), errno))
+        pidfd::signal(&self.child.pidfd, signal).map_err(|errno| super::waits::not_sent(signal, errno))
     }
 
-    /// Waits for its end.
+    /// Waits for its end; gives the same answer again when it is asked again.
     ///
     /// # Errors
-    /// [`ErrorKind::Os`] with `ECHILD` when it was waited for already.
+    /// [`ErrorKind::Os`] with `ECHILD` when somebody else of this process has reaped it.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        match pidfd::wait(&self.child.pidfd).map_err(|errno| Error::os("wait for the program", errno))? {
-            pidfd::Ended::Exited(code) => Ok(ExitStatus::Exited(code)),
-            pidfd::Ended::Signaled(signal) => Ok(ExitStatus::Signaled(signal)),
-        }
+        self.ending.wait(&self.child.pidfd)
+    }
+
+    /// As [`wait`](Self::wait), for as long as `timeout` at most: `None` if it runs on. With a timeout of zero it only asks.
+    ///
+    /// # Errors
+    /// Those of `wait`.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<ExitStatus>> {
+        self.ending.wait_timeout(&self.child.pidfd, timeout)
     }
 }

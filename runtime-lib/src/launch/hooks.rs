@@ -4,14 +4,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::spec::Hook;
 use crate::sys::clone::Child;
 use crate::sys::{kill, memfd, pidfd, spawn};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What of a hook's output goes into the error.
 const OUTPUT_LIMIT: u64 = 4096;
@@ -84,7 +83,10 @@ pub(super) fn pointers(texts: &[CString]) -> Vec<&CStr> {
 
 /// Waits for the hook; none if it ran out of time and was killed, with all processes of its group.
 pub(super) fn wait(child: &Child, timeout: Option<u64>) -> std::io::Result<Option<ExitStatus>> {
-    let in_time = ends_within(&child.pidfd, timeout)?;
+    let in_time = match timeout {
+        Some(seconds) => pidfd::ends_within(&child.pidfd, Duration::from_secs(seconds))?,
+        None => true,
+    };
     if !in_time {
         // Our child, which nobody else reaps: the pid, and so the group, is still its own.
         let _ = kill::kill_group(child.pid, libc::SIGKILL);
@@ -94,24 +96,6 @@ pub(super) fn wait(child: &Child, timeout: Option<u64>) -> std::io::Result<Optio
         pidfd::Ended::Signaled(signal) => ExitStatus::from_raw(signal),
     };
     Ok(in_time.then_some(status))
-}
-
-fn ends_within(pidfd: &OwnedFd, timeout: Option<u64>) -> std::io::Result<bool> {
-    let Some(seconds) = timeout else { return Ok(true) };
-    let end = Instant::now().checked_add(Duration::from_secs(seconds));
-    loop {
-        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        let left = left.map_or(PollTimeout::NONE, |left| {
-            // Rounded up, or the last millisecond would be spent spinning; a wait beyond 24 days is cut and repeated.
-            PollTimeout::try_from(left.as_millis().saturating_add(1).min(1 << 30)).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], left) {
-            Ok(0) if end.is_some_and(|end| Instant::now() >= end) => return Ok(false),
-            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) => return Ok(true),
-            Err(errno) => return Err(errno.into()),
-        }
-    }
 }
 
 /// How a hook ended, in the words of runc.

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// A start under way: its init is killed when this is dropped, unless it was taken.
 pub(super) struct Session<'a> {
@@ -123,8 +124,9 @@ impl<'a> Session<'a> {
             Some(libc::EPIPE | libc::ECONNRESET) => true,
             errno => {
                 // The kernel may not find a process any more that is still about to end.
-                let patience = if errno == Some(libc::ESRCH) { 100 } else { 0 };
-                self.child.as_ref().is_some_and(|child| pidfd::ends_within(&child.pidfd, patience))
+                let patience = Duration::from_millis(if errno == Some(libc::ESRCH) { 100 } else { 0 });
+                let ends = |child: &Child| pidfd::ends_within(&child.pidfd, patience).unwrap_or(false);
+                self.child.as_ref().is_some_and(ends)
             }
         };
         // A child that it has forked holds the socket as well, and may be waiting for us: only what is there is heard.
@@ -156,12 +158,12 @@ impl<'a> Session<'a> {
             Some(Ok(pidfd::Ended::Exited(code))) => (format!("the init ended with code {code}"), true),
             Some(Err(_)) | None => ("the init is gone".to_owned(), false),
         };
-        Error::new(ErrorKind::Internal, how)
-            .hint("out of memory in the container's cgroup ends it so, as does a forced delete")
         if forbidden && self.plan.security.seccomp.is_some() {
             return Error::config("linux.seccomp", format!("no program can be executed under the profile: {how}"))
                 .hint("it must allow at least read, write, execve and exit_group");
         }
+        Error::new(ErrorKind::Internal, how)
+            .hint("out of memory in the container's cgroup ends it so, as does a forced delete")
     }
 }
 

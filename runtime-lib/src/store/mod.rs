@@ -27,6 +27,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const RECORD: &str = "record.json";
 const INIT: &str = "init.json";
@@ -281,7 +282,7 @@ impl Entry {
     pub(crate) fn commit_left_behind(&self, pid: i32, pidfd: &OwnedFd) -> Result<bool> {
         for _ in 0..100 {
             let executed = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| !is_init(&path));
-            if pidfd::ends_within(pidfd, if executed { 0 } else { 10 }) {
+            if pidfd::ends_within(pidfd, Duration::from_millis(if executed { 0 } else { 10 })).unwrap_or(false) {
                 return Ok(false);
             }
             if executed {

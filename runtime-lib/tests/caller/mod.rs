@@ -43,6 +43,11 @@ impl Place {
         Place { dir, word: format!("corten-embed-{}-{name}", std::process::id()) }
     }
 
+    /// The bundle directory.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     pub(crate) fn state_root(&self) -> std::path::PathBuf {
         self.dir.path().join("state")
     }
@@ -60,10 +65,13 @@ impl Place {
         config
     }
 
-    pub(crate) fn builder(&self, id: &str, config: Value) -> ContainerBuilder {
+    pub(crate) fn bundle(&self, config: Value) -> Bundle {
         let spec: Spec = serde_json::from_value(config).unwrap();
-        let bundle = Bundle::with_spec(self.dir.path(), spec).unwrap();
-        Container::builder(id).unwrap().state_root(self.state_root()).loaded_bundle(bundle)
+        Bundle::with_spec(self.dir.path(), spec).unwrap()
+    }
+
+    pub(crate) fn builder(&self, id: &str, config: Value) -> ContainerBuilder {
+        Container::builder(id).unwrap().state_root(self.state_root()).loaded_bundle(self.bundle(config))
     }
 
     pub(crate) fn assert_nothing_left(&self) {
