@@ -125,7 +125,23 @@ fn check_is_content_with_a_good_bundle() {
     on_every_view(|t| {
         let bundle = t.bundle().args(&["true"]);
         bundle.write();
-        t.command("check", &[bundle.path().to_str().unwrap()]).ok();
+        let output = t.command("check", &[bundle.path().to_str().unwrap()]).ok();
+        assert_eq!(output.stdout() + &output.stderr(), "");
+        t.assert_nothing_left();
+    });
+}
+
+/// The specification has them ignored: they are no faults.
+#[test]
+fn check_warns_of_elements_that_do_not_exist() {
+    corten_only!();
+    once(|t| {
+        let bundle = t.bundle().args(&["true"]).set("/linux/resources", json!({"memroy": {"limit": 1 << 26}}));
+        bundle.write();
+        let output = t.command("check", &[bundle.path().to_str().unwrap()]).ok();
+        let warned = output.stderr().contains("level=warning msg=\"linux.resources.memroy: ");
+        assert!(warned && output.stderr().contains("is memory meant?"), "{output}");
+        assert_eq!(t.output_of(bundle.sh("echo runs")), "runs\n");
         t.assert_nothing_left();
     });
 }

@@ -84,6 +84,15 @@ impl Bundle {
         Ok(spec::faults(&read_config(&path)?))
     }
 
+    /// Every element of `DIR/config.json` that the specification does not have, one line each, with the place. It is
+    /// ignored, and mostly a misspelt one.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub fn unknown(dir: impl AsRef<Path>) -> Result<Vec<String>> {
+        Ok(spec::unknown(&read_config(&absolute(dir.as_ref())?)?))
+    }
+
     /// The bundle directory, absolute.
     pub fn path(&self) -> &Path {
         &self.path

@@ -21,6 +21,7 @@ pub(super) const VERB: Verb = Verb {
 fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     let dir = bundle_dir(context);
     let faults = faults(context, dir)?;
+    Bundle::unknown(dir)?.iter().for_each(|warning| context.log.warning(warning));
     print(&faults.iter().map(|fault| format!("{fault:#}\n")).collect::<String>())?;
     let shown = Path::new(dir).display();
     match faults.len() {

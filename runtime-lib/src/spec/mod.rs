@@ -16,6 +16,7 @@ mod mounts;
 mod namespaces;
 mod net_devices;
 mod process;
+mod properties;
 mod read;
 mod resources;
 mod scheduling;
@@ -202,6 +203,13 @@ pub fn faults(text: &[u8]) -> Vec<Error> {
         misread.extend(faults.into_found());
     }
     misread.into_found().into_iter().map(Error::from).collect()
+}
+
+/// Every element of a `config.json` that the specification does not have, one line each. It is ignored, as the
+/// specification demands; mostly it is a misspelt one. Empty for what is not JSON, which [`faults`] tells.
+pub fn unknown(text: &[u8]) -> Vec<String> {
+    let text = read::utf8(text).unwrap_or_default();
+    serde_json::from_str(text).map_or(Vec::new(), |config| properties::unknown(&config))
 }
 
 /// The meaning of `document`. `None` only when a required element is missing, but with any fault it must not be used.
