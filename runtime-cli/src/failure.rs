@@ -27,6 +27,11 @@ impl Failure {
         }
     }
 
+    /// Adds what the user could do about it.
+    pub(crate) fn hint(self, hint: &str) -> Failure {
+        Failure { message: format!("{} ({hint})", self.message), ..self }
+    }
+
     /// A wrong command line; `help` goes to standard output below a line that says what is wrong, as with runc.
     pub(crate) fn usage_error(message: impl Into<String>, help: &str) -> Failure {
         let message = message.into();

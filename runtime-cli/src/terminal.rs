@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A write of no more never blocks on a pipe that polls as writable: `PIPE_BUF`, see `pipe(7)`.
 const CHUNK: usize = 4096;
+const NO_TERMINAL: &str = "there is no terminal here: do without, or give one with --detach and --console-socket";
 
 /// The caller's terminal; gets its settings back when dropped.
 pub(crate) struct HostTerminal {
@@ -34,7 +35,7 @@ impl HostTerminal {
             Some(stream) => stream.try_clone_to_owned(),
             None => File::options().read(true).write(true).open("/dev/tty").map(OwnedFd::from),
         };
-        let fd = fd.map_err(|error| Failure::os("open /dev/tty", &error))?;
+        let fd = fd.map_err(|error| Failure::os("process.terminal: open /dev/tty", &error).hint(NO_TERMINAL))?;
         Ok(HostTerminal { fd, saved: None })
     }
 

@@ -37,7 +37,9 @@ pub(crate) fn user_namespace(plan: &Plan) -> Result<()> {
     if geteuid().is_root() || plan.namespaces.has_user_namespace() {
         return Ok(());
     }
-    Err(Error::config("linux.namespaces", "rootless container requires user namespaces"))
+    Err(Error::config("linux.namespaces", "rootless container requires user namespaces").hint(
+        "an ordinary user needs one, with linux.uidMappings and gidMappings: corten spec --rootless has an example",
+    ))
 }
 
 /// Whether the security modules that labels are for are at work.

@@ -181,14 +181,17 @@ fn user(text: &str) -> Result<(u32, Option<u32>), Failure> {
 /// A user or group: a number, never a name, so that an image cannot say who that is. A sign is read as by Go; a number
 /// that does not fit is refused, where runc takes it modulo 2^32 and makes root of 4294967296.
 fn id(what: &str, text: &str) -> Result<u32, Failure> {
-    let number: i64 =
-        text.parse().map_err(|_| Failure::new(format!("parsing {text} as int for {what} failed: invalid syntax")))?;
+    let number = text.parse::<i64>().map_err(|_| {
+        let failure = Failure::new(format!("parsing {text} as int for {what} failed: invalid syntax"));
+        failure.hint("a number is wanted: what a name means the image would decide")
+    })?;
     id_number(what, number)
 }
 
 fn id_number(what: &str, number: i64) -> Result<u32, Failure> {
-    let range = || Failure::new(format!("{what} {number}: uids and gids must be in range 0-2147483647"));
-    u32::try_from(number).ok().filter(|id| i32::try_from(*id).is_ok()).ok_or_else(range)
+    let range = || Failure::new(format!("{what} {number}: uids and gids must be in range 0-4294967294"));
+    // The last number means "leave it" to the kernel, see setresuid(2).
+    u32::try_from(number).ok().filter(|id| *id != u32::MAX).ok_or_else(range)
 }
 
 /// `PATH` or `CONTROLLER[,CONTROLLER…]:PATH`, the latter several times.
@@ -239,22 +242,10 @@ mod tests {
 
     #[test]
     fn users_are_numbers() {
-        for (text, number) in [("0", 0), ("1", 1), ("+1", 1), ("007", 7), ("2147483647", 2_147_483_647)] {
+        for (text, number) in [("0", 0), ("1", 1), ("+1", 1), ("007", 7), ("4294967294", 4_294_967_294)] {
             assert_eq!(id("uid", text).unwrap(), number);
         }
-        for text in [
-            "",
-            "root",
-            "1x",
-            " 1",
-            "0x1",
-            "1.0",
-            "-1",
-            "2147483648",
-            "4294967295",
-            "4294967296",
-            "99999999999999999999",
-        ] {
+        for text in ["", "root", "1x", " 1", "0x1", "1.0", "-1", "4294967295", "4294967296", "99999999999999999999"] {
             id("uid", text).unwrap_err();
         }
     }

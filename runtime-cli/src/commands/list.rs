@@ -4,7 +4,7 @@ use super::{Context, Verb, print};
 use crate::args::{option, switch, text};
 use crate::failure::Failure;
 use crate::table;
-use libcorten::{Container, State, Status};
+use libcorten::{Container, State};
 use std::process::ExitCode;
 
 pub(super) const VERB: Verb = Verb {
@@ -48,7 +48,7 @@ fn rows(states: &[State]) -> Vec<Vec<String>> {
         vec![
             state.id.clone(),
             state.pid.to_string(),
-            status(state.status).to_owned(),
+            state.status.to_string(),
             state.bundle.clone(),
             state.created.clone(),
             state.owner.clone(),
@@ -57,19 +57,10 @@ fn rows(states: &[State]) -> Vec<Vec<String>> {
     std::iter::once(header).chain(states.iter().map(row)).collect()
 }
 
-fn status(status: Status) -> &'static str {
-    match status {
-        Status::Creating => "creating",
-        Status::Created => "created",
-        Status::Running => "running",
-        Status::Paused => "paused",
-        Status::Stopped => "stopped",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use libcorten::Status;
 
     fn state(id: &str) -> State {
         State {

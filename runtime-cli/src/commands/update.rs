@@ -109,14 +109,18 @@ fn run(context: &Context<'_>) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A file is never this large; one that never ends must not exhaust memory.
+const RESOURCES_LIMIT: u64 = 16 << 20;
+
 fn read(file: &OsStr) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     if file == "-" {
-        let read = std::io::stdin().lock().read_to_end(&mut text);
+        let read = std::io::stdin().lock().take(RESOURCES_LIMIT).read_to_end(&mut text);
         read.map_err(|error| Failure::os("read standard input", &error))?;
     } else {
-        let path = Path::new(file).display();
-        text = std::fs::read(file).map_err(|error| Failure::os(format_args!("open {path}"), &error))?;
+        let failed = |error| Failure::os(format_args!("open {}", Path::new(file).display()), &error);
+        let file = std::fs::File::open(file).map_err(failed)?;
+        file.take(RESOURCES_LIMIT).read_to_end(&mut text).map_err(failed)?;
     }
     Ok(text)
 }

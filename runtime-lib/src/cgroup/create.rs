@@ -434,6 +434,14 @@ fn limit_fault(path: &Path, write: &CgroupWrite, e: Errno, enabling: Option<Erro
                 usage => error.hint(format!("{usage} bytes are in use, and the kernel could not free enough of them")),
             }
         }
+        (Errno::EINVAL | Errno::ERANGE, _) => match write.location.as_str() {
+            "linux.resources.cpu.cpus" => error.hint("see /sys/devices/system/cpu/online"),
+            "linux.resources.cpu.mems" => error.hint("see /sys/devices/system/node/online"),
+            "linux.resources.cpu.quota" | "linux.resources.cpu.period" => {
+                error.hint("in microseconds: a quota of 1000 at least, a period of 1000 to 1000000")
+            }
+            _ => error,
+        },
         _ => error,
     };
     error.at(&write.location)

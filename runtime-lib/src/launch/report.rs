@@ -2,7 +2,7 @@
 
 use super::wire::{Op, Phase, Report};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Plan;
+use crate::plan::{MountAction, Plan};
 use crate::seccomp::Filter;
 use crate::sys::seccomp::knows_flag;
 use std::os::unix::process::ExitStatusExt;
@@ -39,7 +39,7 @@ pub(super) fn render(report: &Report, plan: &Plan) -> Error {
             }
         }
     };
-    let error = match hint(report) {
+    let error = match hint(report).map(str::to_owned).or_else(|| mount_hint(report, plan)) {
         Some(hint) => error.hint(hint),
         None => error,
     };
@@ -229,6 +229,12 @@ fn operation(op: Op) -> Option<&'static str> {
 
 fn hint(report: &Report) -> Option<&'static str> {
     match (report.phase, report.op, report.errno) {
+        (Phase::Mounts, Op::Attach, libc::EINVAL | libc::ENOTDIR) => {
+            Some("a directory can be mounted on a directory only, and a file on a file")
+        }
+        (Phase::Rlimits, _, libc::EPERM) => {
+            Some("raising a hard limit takes CAP_SYS_RESOURCE, and RLIMIT_NOFILE ends at /proc/sys/fs/nr_open")
+        }
         (Phase::Mounts, Op::CheckTarget, libc::ELOOP) => Some("proc and sysfs must be mounted on ordinary directories"),
         (Phase::Console, Op::OpenTarget, libc::ENOENT) => Some("a terminal needs a devpts mount on /dev/pts"),
         (
@@ -242,6 +248,19 @@ fn hint(report: &Report) -> Option<&'static str> {
         }
         (Phase::Apparmor, Op::Write, libc::ENOENT) => Some("no such profile is loaded"),
         (Phase::Pivot, Op::Whole, libc::EINVAL) => Some("is the host's root a ramdisk? Then use --no-pivot"),
+        _ => None,
+    }
+}
+
+/// What the kernel was given where it says no more than that it is wrong.
+fn mount_hint(report: &Report, plan: &Plan) -> Option<String> {
+    let (Phase::Mounts, Op::Mount) = (report.phase, report.op) else { return None };
+    let MountAction::Filesystem { fstype, data, .. } = &plan.mounts.get(report.index as usize)?.action else {
+        return None;
+    };
+    match report.errno {
+        libc::ENODEV => Some(format!("the kernel has no file system {fstype:?}: see /proc/filesystems")),
+        libc::EINVAL if !data.is_empty() => Some(format!("are these options that {fstype} has? {data}")),
         _ => None,
     }
 }
@@ -263,13 +282,27 @@ fn lookup_error(report: &Report, args: &[String]) -> Error {
         let message = format!("exec: {name:?}: executable file not found in $PATH");
         return Error::new(ErrorKind::ProgramNotFound, message).at("process.args[0]");
     }
-    exec_error(report.errno, args)
+    let name = args.first().map(String::as_str).unwrap_or_default();
+    let operation = if report.errno == libc::ENOENT { format!("stat {name}: ") } else { String::new() };
+    not_executable(report.errno, args, &operation)
 }
 
+/// The program was found and could not be executed. `execve(2)` says the same of an interpreter or loader that is missing as
+/// of the program itself.
 fn exec_error(errno: i32, args: &[String]) -> Error {
+    let hint = match errno {
+        libc::ENOENT => "the file is there: the interpreter of its #! line, or the loader it is linked for, is not",
+        libc::ENOEXEC => "made for another architecture, or a script without a #! line",
+        _ => return not_executable(errno, args, ""),
+    };
+    not_executable(errno, args, "").hint(hint)
+}
+
+/// `operation` is what found out, with a colon.
+fn not_executable(errno: i32, args: &[String], operation: &str) -> Error {
     let name = args.first().map(String::as_str).unwrap_or_default();
     let (kind, why) = match errno {
-        libc::ENOENT => (ErrorKind::ProgramNotFound, format!("stat {name}: no such file or directory")),
+        libc::ENOENT => (ErrorKind::ProgramNotFound, "no such file or directory".to_owned()),
         libc::EACCES => (ErrorKind::ProgramNotExecutable, "permission denied".to_owned()),
         // What execve(2) says of a directory, and what Docker 20.10 makes 126 of.
         libc::EISDIR => (ErrorKind::ProgramNotExecutable, "is a directory: permission denied".to_owned()),
@@ -279,7 +312,7 @@ fn exec_error(errno: i32, args: &[String]) -> Error {
             (ErrorKind::ProgramNotExecutable, text)
         }
     };
-    Error::new(kind, format!("exec: {name:?}: {why}")).at("process.args[0]")
+    Error::new(kind, format!("exec: {name:?}: {operation}{why}")).at("process.args[0]")
 }
 
 /// Decodes a report from bytes.

@@ -150,7 +150,8 @@ impl Entry {
         match open_dir(&path) {
             Ok(dir) => Ok(Entry { path, id: id.clone(), dir }),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
-                Err(Error::new(ErrorKind::NotFound, "container does not exist"))
+                let hint = format!("there is no {id} in {}", root.display());
+                Err(Error::new(ErrorKind::NotFound, "container does not exist").hint(hint))
             }
             Err(errno) => Err(os("open", &path)(errno)),
         }
