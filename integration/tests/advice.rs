@@ -73,6 +73,21 @@ fn what_is_missing_around_the_container() {
     });
 }
 
+/// Two ends of an engine that do not agree about the driver: it works, in an odd directory.
+#[test]
+fn a_path_for_systemd_without_it_is_warned_of() {
+    corten_only!();
+    once(|t| {
+        let name = t.unique_name();
+        let path = format!("system.slice:corten:{name}");
+        let container = t.container(t.bundle().args(&["true"]).set("/linux/cgroupsPath", path.as_str()));
+        let output = container.command("run").ok();
+        assert!(output.stderr().contains("level=warning") && output.stderr().contains("--systemd-cgroup"), "{output}");
+        let output = t.container(t.bundle().args(&["true"])).command("run").ok();
+        assert_eq!(output.stderr(), "");
+    });
+}
+
 #[test]
 fn limits_that_the_kernel_refuses() {
     corten_only!();

@@ -143,6 +143,12 @@ impl Context<'_> {
         for warning in &bundle.spec().warnings {
             self.log.warning(warning);
         }
+        let path = bundle.spec().cgroups_path.as_deref().unwrap_or_default();
+        if !self.globals.systemd_cgroup && is_of_systemd(path) {
+            let meant =
+                "is meant for --systemd-cgroup, which is not given: does the engine expect another cgroup driver?";
+            self.log.warning(&format!("linux.cgroupsPath: {path:?} {meant}"));
+        }
         Ok(bundle)
     }
 
@@ -158,6 +164,13 @@ impl Context<'_> {
         }
         container
     }
+}
+
+/// Whether a `cgroupsPath` has the form `SLICE:PREFIX:NAME`. Without systemd it is a directory of that name, as with runc, which
+/// surprises everybody: the two ends of an engine do not agree about the driver then.
+fn is_of_systemd(path: &str) -> bool {
+    let parts: Vec<&str> = path.split(':').collect();
+    matches!(parts[..], [slice, _, name] if !path.contains('/') && !name.is_empty() && (slice.is_empty() || slice.ends_with(".slice")))
 }
 
 /// Writes to standard output at once: what a failing write would lose must fail the verb.
