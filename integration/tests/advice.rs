@@ -65,11 +65,6 @@ fn what_is_missing_around_the_container() {
     once(|t| {
         let output = t.container(t.bundle()).command("run").unprivileged().fails(1);
         assert!(output.stderr().contains("(an ordinary user needs one"), "{output}");
-        let output = t.command("state", &["nobody"]).fails(1);
-        let hint = format!("container does not exist (there is no nobody in {})", t.state_root().display());
-        assert!(output.stderr().contains(&hint), "{output}");
-        let output = t.command("crate", &["x"]).run();
-        assert!(output.code() == 3 && output.stderr().contains("`corten help` lists"), "{output}");
     });
 }
 

@@ -251,8 +251,7 @@ pub(crate) fn invocation(split: &Split<'_>, globals: &Globals) -> Result<Invocat
 fn find_verb(name: &OsStr) -> Result<&'static Verb, Failure> {
     let verb = commands::VERBS.iter().find(|verb| name == verb.name);
     verb.ok_or_else(|| {
-        let failure = Failure::new(format!("No help topic for '{}'", Path::new(name).display()));
-        failure.hint("`corten help` lists the commands").with_code(UNKNOWN_VERB)
+        Failure::new(format!("No help topic for '{}'", Path::new(name).display())).with_code(UNKNOWN_VERB)
     })
 }
 
@@ -495,8 +494,8 @@ mod tests {
             assert_eq!(failure.exit_code(), std::process::ExitCode::from(1), "{line}");
         }
         for (line, message, code) in [
-            ("bogus", "No help topic for 'bogus' (`corten help` lists the commands)", 3),
-            ("help bogus", "No help topic for 'bogus' (`corten help` lists the commands)", 3),
+            ("bogus", "No help topic for 'bogus'", 3),
+            ("help bogus", "No help topic for 'bogus'", 3),
             ("--log-format foo list", "invalid log-format: foo", 1),
             ("--rootless foo list", "invalid --rootless foo: not true, false or auto", 1),
         ] {

@@ -150,8 +150,7 @@ impl Entry {
         match open_dir(&path) {
             Ok(dir) => Ok(Entry { path, id: id.clone(), dir }),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
-                let hint = format!("there is no {id} in {}", root.display());
-                Err(Error::new(ErrorKind::NotFound, "container does not exist").hint(hint))
+                Err(Error::new(ErrorKind::NotFound, "container does not exist"))
             }
             Err(errno) => Err(os("open", &path)(errno)),
         }
