@@ -68,9 +68,8 @@ impl Inside {
     pub fn with_masks_alike(mut self, masked: &[String]) -> Inside {
         let (mut files, mut directories) = (Vec::new(), Vec::new());
         for (at, mount) in self.0["mounts"].as_object_mut().into_iter().flatten() {
-            if mount["type"] == "tmpfs"
-                && let Some(options) = mount["system_options"].as_array_mut()
-            {
+            let of_tmpfs = mount["type"] == "tmpfs";
+            if let Some(options) = mount["system_options"].as_array_mut().filter(|_| of_tmpfs) {
                 let repeats = |option: &str| option.starts_with("mode=") || matches!(option, "ro" | "rw");
                 options.retain(|option| !option.as_str().is_some_and(repeats));
             }

@@ -54,8 +54,10 @@ pub(super) fn masks(sets: &document::Capabilities, faults: &mut Faults) -> Capab
         CapSet(names.fold(0, |mask, (i, name)| match &name.0 {
             Ok(known) => mask | kernel_capability(*known).bitmask(),
             Err(name) => {
-                let location = format_args!("process.capabilities.{set_name}[{i}]");
-                faults.warn(location, format_args!("ignoring unknown capability {}", name.escape_debug()));
+                faults.warn(
+                    format_args!("process.capabilities.{set_name}[{i}]"),
+                    format_args!("ignoring unknown capability {}", name.escape_debug()),
+                );
                 mask
             }
         }))

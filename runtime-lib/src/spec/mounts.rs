@@ -178,8 +178,10 @@ fn id_map(
 fn destination(index: usize, mount: &oci_spec::runtime::Mount, faults: &mut Faults) -> String {
     let written = faults.path(format_args!("mounts[{index}].destination"), mount.destination());
     if !written.is_empty() && !written.starts_with('/') {
-        let warning = format_args!("mount destination {written} is not absolute");
-        faults.warn(format_args!("mounts[{index}].destination"), warning);
+        faults.warn(
+            format_args!("mounts[{index}].destination"),
+            format_args!("mount destination {written} is not absolute"),
+        );
     }
     clean(&written)
 }
@@ -207,8 +209,10 @@ fn bind(
     faults: &mut Faults,
 ) -> Option<MountKind> {
     for &(option, ref name) in &options.of_the_file_system {
-        let warning = format_args!("{name:?} is ignored: a bind mount shares the file system of its source");
-        faults.warn(format_args!("mounts[{index}].options[{option}]"), warning);
+        faults.warn(
+            format_args!("mounts[{index}].options[{option}]"),
+            format_args!("{name:?} is ignored: a bind mount shares the file system of its source"),
+        );
     }
     match mount.source() {
         Some(source) => {

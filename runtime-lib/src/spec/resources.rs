@@ -40,11 +40,11 @@ pub(super) fn validate(resources: &LinuxResources, faults: &mut Faults) {
     let mut files: Vec<_> = resources.unified().iter().flatten().collect();
     files.sort_unstable();
     for (file, value) in files {
-        let location = format_args!("linux.resources.unified[{file:?}]");
+        let mut fault = |why| faults.add(format_args!("linux.resources.unified[{file:?}]"), why);
         if file.contains(['/', '\0']) || matches!(file.as_str(), "" | "." | "..") {
-            faults.add(location, "is not a file name");
+            fault("is not a file name");
         } else if value.contains('\0') {
-            faults.add(location, "contains a NUL byte");
+            fault("contains a NUL byte");
         }
     }
 }

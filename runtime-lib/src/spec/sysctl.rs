@@ -39,11 +39,11 @@ pub(super) fn validate(
 ) -> BTreeMap<String, String> {
     let valid: BTreeMap<String, String> = sysctl.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     for (name, value) in &valid {
-        let location = format_args!("linux.sysctl[{name:?}]");
+        let mut fault = |why: &str| faults.add(format_args!("linux.sysctl[{name:?}]"), why);
         if let Some(why) = refusal(name, namespaces) {
-            faults.add(location, why);
+            fault(&why);
         } else if value.contains('\0') {
-            faults.add(location, "contains a NUL byte");
+            fault("contains a NUL byte");
         }
     }
     valid
