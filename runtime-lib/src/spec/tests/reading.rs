@@ -234,6 +234,17 @@ fn other_values_in_place_of_words_and_arrays_in_place_of_objects() {
     check(&kind(json!({"a": 1})), &["linux.namespaces[0].type: expected a string, found an object"]);
     check(&kind(json!("a")), &[r#"linux.namespaces[0].type: unknown namespace type "a""#]);
     check(&[("/process/consoleSize", json!([1, 2, 3]))], &["process.consoleSize: expected an object, found an array"]);
+    // Nor one whose values fit, or that has none.
+    for (place, array) in [
+        ("process.consoleSize", json!([])),
+        ("process.consoleSize", json!([24, 80])),
+        ("process.user", json!([])),
+        ("process.capabilities", json!([])),
+        ("hooks", json!([])),
+    ] {
+        let pointer = format!("/{}", place.replace('.', "/"));
+        check(&[(&pointer, array)], &[&format!("{place}: expected an object, found an array")]);
+    }
     let bounding = |names: Value| [("/process/capabilities/bounding", names)];
     check(&bounding(json!(["CAP_KILL", 5])), &["process.capabilities.bounding[1]: expected a string, found 5"]);
     check(
