@@ -1,15 +1,18 @@
-//! What the security modules make of the program. AppArmor is at work in the virtual machine (`integration/vm/run lsm`).
+//! What the security modules make of the program. They are at work in the virtual machine: AppArmor (`integration/vm/run lsm`), or
+//! SELinux (`integration/vm/run -l lsm`).
 
 use corten_integration::{Bundle, Profile, Sandbox, apparmor_is_on, label_of, on_every_view, once, skip};
 use serde_json::json;
 use std::path::Path;
 
+fn selinux_is_on() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
+}
+
 #[test]
 fn labels_of_a_module_that_is_not_at_work_are_errors() {
     on_every_view(|t| {
-        for (element, on) in
-            [("apparmorProfile", apparmor_is_on()), ("selinuxLabel", Path::new("/sys/fs/selinux/enforce").exists())]
-        {
+        for (element, on) in [("apparmorProfile", apparmor_is_on()), ("selinuxLabel", selinux_is_on())] {
             if on {
                 continue;
             }
@@ -30,7 +33,7 @@ fn labels_of_a_module_that_is_not_at_work_are_errors() {
 
 #[test]
 fn a_label_of_mounts_is_an_error_where_selinux_is_not_at_work() {
-    if Path::new("/sys/fs/selinux/enforce").exists() {
+    if selinux_is_on() {
         skip!("SELinux is at work here");
     }
     once(|t| {
@@ -76,6 +79,61 @@ fn the_profile_holds_for_the_program_and_for_those_that_are_added() {
             container.command("delete").option("--force").ok();
         }
         t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn selinux_labels_the_program_those_that_are_added_and_the_mounts() {
+    if !selinux_is_on() {
+        skip!("SELinux is not at work on this kernel");
+    }
+    once(|t| {
+        let process = |categories: &str| format!("system_u:system_r:unconfined_t:s0:{categories}");
+        let of_files = "system_u:object_r:tmp_t:s0:c1,c2";
+        // What the kernel says ends with a NUL byte.
+        let own = ["sh", "-c", "tr -d '\\0' </proc/self/attr/current"];
+        for (no_new_privileges, user_namespace) in [(false, false), (true, false), (true, true)] {
+            let bundle = if user_namespace { t.bundle().user_namespace(100_000) } else { t.bundle() };
+            let bundle = bundle.set("/process/selinuxLabel", json!(process("c1,c2")));
+            let bundle = bundle.set("/process/noNewPrivileges", json!(no_new_privileges));
+            assert_eq!(t.output_of(bundle.clone().args(&own)), process("c1,c2"));
+            // Of a user namespace, the kernel takes no context for mqueue.
+            let mount_label = if user_namespace { "" } else { of_files };
+            let bundle = bundle.set("/linux/mountLabel", json!(mount_label));
+            let container = t.container(bundle.args(&["sleep", "1000"]));
+            container.run_detached();
+            let exec = || t.command("exec", &[&[container.id()], &own[..]].concat());
+            assert_eq!(exec().ok().stdout(), process("c1,c2"));
+            let other = exec().option("--process-label").option(process("c3"));
+            assert_eq!(other.ok().stdout(), process("c3"));
+            let mounts = t.command("exec", &[container.id(), "cat", "/proc/self/mountinfo"]).ok().stdout();
+            for line in mounts.lines().filter(|_| !user_namespace) {
+                let (mount, system) = line.split_once(" - ").expect("a line of mountinfo");
+                let is_own = mount.split(' ').nth(4) != Some("/")
+                    && ["tmpfs ", "devpts "].iter().any(|kind| system.starts_with(kind));
+                let labelled =
+                    line.contains(&format!("context={of_files}")) || line.contains(&format!("context=\"{of_files}\""));
+                assert_eq!(labelled, is_own, "{line}");
+            }
+            container.command("delete").option("--force").ok();
+        }
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_label_that_selinux_does_not_know_is_an_error() {
+    if !selinux_is_on() {
+        skip!("SELinux is not at work on this kernel");
+    }
+    once(|t| {
+        for element in ["/process/selinuxLabel", "/linux/mountLabel"] {
+            let container = t.container(t.bundle().set(element, json!("system_u:system_r:corten_test_unknown_t:s0")));
+            let output = container.command("run").fails(1);
+            let name = element.trim_start_matches('/').replace('/', ".");
+            assert!(output.stderr().contains(&name) || t.differs("names of elements"), "{output}");
+            t.assert_nothing_left();
+        }
     });
 }
 

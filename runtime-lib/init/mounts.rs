@@ -9,7 +9,7 @@ use crate::fault::{During, Fault, OfElement, Step};
 use crate::link::Link;
 use crate::path::{Missing, PathBuf, Root};
 use crate::sys::{self, AT_FDCWD, Errno, Fd, RawFd, open};
-use crate::wire::{List, Mount, MountOp, Op};
+use crate::wire::{List, Mount, MountOp, Op, Orders};
 use core::ffi::CStr;
 
 const S_IFDIR: u32 = 0o040000;
@@ -296,15 +296,17 @@ pub fn make_readonly(root: Root, kernel: &Kernel, paths: List<'_, &CStr>) -> Ste
 }
 
 /// What masks cover paths with, opened while the host's /dev is still there.
-pub struct Masks {
+pub struct Masks<'a> {
     null: Fd,
     empty: Option<Fd>,
+    /// The SELinux context of the empty directory.
+    context: Option<&'a CStr>,
 }
 
-impl Masks {
+impl<'a> Masks<'a> {
     /// Opens the host's null device, and makes sure it is one (CVE-2025-31133: a link in its place unmasked everything).
-    pub fn prepare(paths: List<'_, &CStr>) -> Step<Option<Masks>> {
-        if paths.is_empty() {
+    pub fn prepare(orders: &Orders<'a>) -> Step<Option<Masks<'a>>> {
+        if orders.masked_paths.is_empty() {
             return Ok(None);
         }
         let null = sys::openat(AT_FDCWD, c"/dev/null", open::PATH | open::NOFOLLOW).during(Op::OpenSource)?;
@@ -312,7 +314,7 @@ impl Masks {
         if stat.kind() != S_IFCHR || (stat.rdev_major, stat.rdev_minor) != (1, 3) {
             return Err(Fault::new(Op::CheckSource, Errno::ENODEV));
         }
-        Ok(Some(Masks { null, empty: None }))
+        Ok(Some(Masks { null, empty: None, context: orders.mask_context }))
     }
 
     /// `linux.maskedPaths`: a file becomes the null device, a directory an empty read-only one.
@@ -336,8 +338,12 @@ impl Masks {
             Some(empty) => cover_with(empty.0, target),
             None => {
                 let attributes = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
-                let options = [(c"mode", c"755"), (c"nr_inodes", c"1")];
-                let empty = sys::new_mount(c"tmpfs", &options, attributes).during(Op::Mount)?;
+                let (mode, inodes) = ((c"mode", c"755"), (c"nr_inodes", c"1"));
+                let empty = match self.context {
+                    None => sys::new_mount(c"tmpfs", &[mode, inodes], attributes),
+                    Some(label) => sys::new_mount(c"tmpfs", &[mode, inodes, (c"context", label)], attributes),
+                };
+                let empty = empty.during(Op::Mount)?;
                 sys::attach(empty.0, target.0).during(Op::Attach)?;
                 self.empty = Some(empty);
                 Ok(())

@@ -136,7 +136,7 @@ fn build_root(orders: &Orders<'_>, link: &mut Link, procfs: Option<&Fd>) -> Resu
     during(Phase::Sysctl, sysctl::write_all(procfs, orders.sysctl))?;
     // After the hooks, which may still change what is in the rootfs; while the host's /dev/null is in reach.
     during(Phase::ReadonlyPaths, mounts::make_readonly(root, &kernel, orders.readonly_paths))?;
-    if let Some(mut masks) = during(Phase::MaskedPaths, mounts::Masks::prepare(orders.masked_paths))? {
+    if let Some(mut masks) = during(Phase::MaskedPaths, mounts::Masks::prepare(orders))? {
         during(Phase::MaskedPaths, masks.cover(root, &kernel, orders.masked_paths))?;
     }
     during(Phase::Pivot, rootfs::pivot(root, &orders.rootfs))?;

@@ -262,6 +262,8 @@ wire_struct! {
         readonly_paths: List<'a, &'a CStr>,
         /// `linux.maskedPaths`.
         masked_paths: List<'a, &'a CStr>,
+        /// `linux.mountLabel`, for what covers directories of those.
+        mask_context: Option<&'a CStr>,
         /// `process.rlimits`, unless the launcher sets them.
         rlimits: List<'a, Rlimit>,
         /// How the kernel is to treat the program.

@@ -255,12 +255,13 @@ fn hint(report: &Report) -> Option<&'static str> {
 /// What the kernel was given where it says no more than that it is wrong.
 fn mount_hint(report: &Report, plan: &Plan) -> Option<String> {
     let (Phase::Mounts, Op::Mount) = (report.phase, report.op) else { return None };
-    let MountAction::Filesystem { fstype, data, .. } = &plan.mounts.get(report.index as usize)?.action else {
+    let MountAction::Filesystem { fstype, data, context, .. } = &plan.mounts.get(report.index as usize)?.action else {
         return None;
     };
-    match report.errno {
-        libc::ENODEV => Some(format!("the kernel has no file system {fstype:?}: see /proc/filesystems")),
-        libc::EINVAL if !data.is_empty() => Some(format!("are these options that {fstype} has? {data}")),
+    match (report.errno, context) {
+        (libc::EINVAL, Some(label)) => Some(format!("does SELinux know linux.mountLabel {label}?")),
+        (libc::ENODEV, _) => Some(format!("the kernel has no file system {fstype:?}: see /proc/filesystems")),
+        (libc::EINVAL, None) if !data.is_empty() => Some(format!("are these options that {fstype} has? {data}")),
         _ => None,
     }
 }

@@ -53,6 +53,7 @@ pub(crate) fn lower(mut spec: ValidSpec, process: Process, existing: &Existing<'
         devices: Devices { nodes: Vec::new(), links: Vec::new(), bind: false },
         readonly_paths: Vec::new(),
         masked_paths: Vec::new(),
+        mask_context: None,
         sysctl: BTreeMap::new(),
         security: security::lower(&spec, &choices)?,
         process: super::process(&spec, &choices),

@@ -71,6 +71,9 @@ pub struct Plan {
     pub readonly_paths: Vec<String>,
     /// Paths that are covered.
     pub masked_paths: Vec<String>,
+    /// `linux.mountLabel`: the SELinux context of what covers masked directories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_context: Option<String>,
     /// `linux.sysctl`: names with dots or slashes as written, and values.
     pub sysctl: BTreeMap<String, String>,
     /// Capabilities and other privileges.
@@ -167,6 +170,7 @@ pub fn lower(bundle: &Bundle, id: &ContainerId, host: &Host, choices: &Choices) 
         mounts,
         readonly_paths: spec.readonly_paths.clone(),
         masked_paths: spec.masked_paths.clone(),
+        mask_context: mounts::context(spec, "tmpfs").filter(|_| !spec.masked_paths.is_empty()),
         sysctl: spec.sysctl.clone(),
         security: security::lower(spec, choices)?,
         net_devices: spec.net_devices.clone(),

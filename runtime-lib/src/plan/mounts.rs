@@ -242,7 +242,7 @@ fn remount(mount: &Mount) -> MountStep {
 }
 
 /// `linux.mountLabel`, which runc leaves away from procfs and sysfs.
-fn context(spec: &ValidSpec, fstype: &str) -> Option<String> {
+pub(super) fn context(spec: &ValidSpec, fstype: &str) -> Option<String> {
     let label = spec.mount_label.as_ref().filter(|label| !label.is_empty())?;
     (fstype != "proc" && fstype != "sysfs").then(|| label.clone())
 }
