@@ -19,7 +19,8 @@ fn the_terminal_comes_over_the_console_socket() {
         let mut terminal = socket.receive();
         assert_eq!(terminal.size(), (33, 77));
         container.start();
-        terminal.read_until("all");
+        // With the end of its line, or what is typed comes before it.
+        terminal.read_until("all\r\n");
         terminal.write("hello\n");
         let seen = terminal.read_until("got hello");
         assert!(seen.starts_with("/dev/pts/0\r\n33 77\r\nc\r\nall\r\n"), "{seen:?}");
