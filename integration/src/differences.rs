@@ -451,6 +451,7 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     // The figures are in docs/SECURITY.md.
     (Runc, "a_directory_in_which_things_are_made_is_swapped_for_a_link", "it loses: mount points are made outside"),
     (Runc, "dev_is_swapped_for_a_link", "it loses: its links are made where the link leads, outside"),
+    (Runc, "proc_and_sys_are_swapped_for_a_link", "it loses at times: procfs is mounted where the link leads"),
     (Runc, "proc_is_swapped_while_its_files_are_masked", "it loses: masks are looked up by name"),
     (Runc, "the_console_and_the_terminals_are_swapped_for_links", "it refuses every start with a file on /dev/console"),
     (Runc, "the_destination_of_a_mount_is_swapped_for_a_link", "it loses: a mount point is made outside"),

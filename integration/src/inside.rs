@@ -36,13 +36,15 @@ impl Inside {
         let bundle = container.bundle();
         let cgroup = bundle.config["linux"]["cgroupsPath"].as_str().unwrap_or_default().trim_start_matches('/');
         let sandbox = bundle.path().parent()?.to_str()?;
-        let mut text = text.replace(bundle.path().to_str()?, "BUNDLE").replace(container.id(), "ID");
+        // The longest first: what is random in the sandbox's name may begin as the number in the container's does.
+        let mut text =
+            text.replace(bundle.path().to_str()?, "BUNDLE").replace(sandbox, "SANDBOX").replace(container.id(), "ID");
         if !cgroup.is_empty() {
             text = text.replace(cgroup, "CGROUP");
         }
         // The directory is the sandbox's name, which ends with a dot, and something random.
         let (name, _) = Path::new(sandbox).file_name()?.to_str()?.rsplit_once('.')?;
-        text = text.replace(sandbox, "SANDBOX").replace(&format!("{name}."), "SANDBOX");
+        text = text.replace(&format!("{name}."), "SANDBOX");
         let mut view: Value = serde_json::from_str(&text).ok()?;
         namespaces(&mut view["namespaces"]);
         if view["namespaces"]["net"] == "the host's" {

@@ -182,7 +182,11 @@ impl Scope {
         let Some(unit) = manager.unit(&self.unit)? else { return Ok(true) };
         match manager.property(&unit, "org.freedesktop.systemd1.Unit", "Description")? {
             None => return Ok(true),
-            Some(description) if description != self.description() => return Ok(false),
+            Some(description) if description != self.description() => {
+                // One that went between the two calls was loaded by the second, from nothing.
+                let state = manager.property(&unit, "org.freedesktop.systemd1.Unit", "LoadState")?;
+                return Ok(state.as_deref() != Some("loaded"));
+            }
             Some(_) => {}
         }
         match manager.job("StopUnit", &self.unit) {

@@ -249,12 +249,18 @@ fn only_the_unit_with_our_mark_is_stopped() {
     assert!(ours.scope.stop().unwrap());
     assert_eq!(ours.server.join().unwrap(), ["GetUnit", "Get", "StopUnit", "ResetFailedUnit"]);
 
-    let theirs = fake(|_, member| match member {
-        "GetUnit" => Say::Path("/unit"),
-        _ => Say::Property("corten container another-mark".to_owned()),
-    });
-    assert!(!theirs.scope.stop().unwrap());
-    assert_eq!(theirs.server.join().unwrap(), ["GetUnit", "Get"]);
+    // A unit that goes just then is a new one, without anything, when it is asked about.
+    for (mark, state, is_gone) in
+        [("corten container another-mark", "loaded", false), ("corten-x.scope", "not-found", true)]
+    {
+        let mut properties = [state, mark].map(str::to_owned).to_vec();
+        let theirs = fake(move |_, member| match member {
+            "GetUnit" => Say::Path("/unit"),
+            _ => Say::Property(properties.pop().unwrap_or_default()),
+        });
+        assert_eq!(theirs.scope.stop().unwrap(), is_gone);
+        assert_eq!(theirs.server.join().unwrap(), ["GetUnit", "Get", "Get"]);
+    }
 
     let gone = fake(|_, _| Say::Error("org.freedesktop.systemd1.NoSuchUnit"));
     assert!(gone.scope.stop().unwrap());
