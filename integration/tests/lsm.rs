@@ -98,8 +98,7 @@ fn selinux_labels_the_program_those_that_are_added_and_the_mounts() {
             let bundle = bundle.set("/process/noNewPrivileges", json!(no_new_privileges));
             assert_eq!(t.output_of(bundle.clone().args(&own)), process("c1,c2"));
             // Of a user namespace, the kernel takes no context for mqueue.
-            let mount_label = if user_namespace { "" } else { of_files };
-            let bundle = bundle.set("/linux/mountLabel", json!(mount_label));
+            let bundle = if user_namespace { bundle } else { bundle.set("/linux/mountLabel", json!(of_files)) };
             let container = t.container(bundle.args(&["sleep", "1000"]));
             container.run_detached();
             let exec = || t.command("exec", &[&[container.id()], &own[..]].concat());
