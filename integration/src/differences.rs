@@ -447,6 +447,12 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Crun, "idmap_is_for_the_mount_and_ridmap_for_those_below_as_well", "with idmap, rbind is bind"),
     (Crun, "attributes_and_propagation_are_as_without_a_mapping", "nosuid is lost, and mounts are private throughout"),
+    (Crun, "stats_are_what_the_kernel_counts", "it has no events"),
+    (Crun, "the_stream_tells_when_memory_runs_out_and_ends_with_the_container", "it has no events"),
+    (Crun, "the_stream_ends_with_the_container_on_every_view", "it has no events"),
+    (Crun, "a_read_only_run", "it says that there is no such directory"),
+    (Crun, "keys", "it runs without a session keyring when there is no room for one"),
+    (Crun, "room_in_the_state_directory", "it leaves directories when its state cannot be written"),
     (Crun, "a_label_of_mounts_is_an_error_where_selinux_is_not_at_work", "it ignores the label then"),
     // The figures are in docs/SECURITY.md.
     (Runc, "a_directory_in_which_things_are_made_is_swapped_for_a_link", "it loses: mount points are made outside"),
