@@ -185,7 +185,7 @@ impl Scope {
             Some(description) if description != self.description() => {
                 // One that went between the two calls was loaded by the second, from nothing.
                 let state = manager.property(&unit, "org.freedesktop.systemd1.Unit", "LoadState")?;
-                return Ok(state.as_deref() != Some("loaded"));
+                return Ok(state.is_none_or(|state| state == "not-found"));
             }
             Some(_) => {}
         }
