@@ -88,6 +88,21 @@ fn linux_cases() -> Vec<Case> {
     ]
 }
 
+/// Arrays where objects belong, with the values of their members in turn, and an object for a word.
+fn shape_cases() -> Vec<Case> {
+    vec![
+        case("/root", json!(["rootfs", false]), "root"),
+        case("/process/rlimits/0", json!(["RLIMIT_NOFILE", 1024, 1024]), "process.rlimits[0]"),
+        case("/mounts/6", json!(["/data", "tmpfs", "tmpfs", []]), "mounts[6]"),
+        case("/hooks", json!({"createRuntime": [["/bin/true"]]}), "hooks.createRuntime[0]"),
+        case("/linux/namespaces/0", json!(["pid", null]), "linux.namespaces[0]"),
+        case("/linux/devices", json!([["/dev/x", "c", 1, 3, null, null, null]]), "linux.devices[0]"),
+        case("/linux/resources", json!([]), "linux.resources"),
+        case("/linux/resources/pids", json!([5]), "linux.resources.pids"),
+        case("/linux/seccomp", json!({"defaultAction": {"SCMP_ACT_ALLOW": null}}), "linux.seccomp.defaultAction"),
+    ]
+}
+
 fn mount_cases() -> Vec<Case> {
     let mount = |kind: &str, source: &str, destination: &str, options: &[&str]| json!({"type": kind, "source": source, "destination": destination, "options": options});
     // The last of the default mounts is replaced; its index is 6.
@@ -155,6 +170,11 @@ fn process() {
 #[test]
 fn linux() {
     check(linux_cases);
+}
+
+#[test]
+fn arrays_in_place_of_objects() {
+    check(shape_cases);
 }
 
 #[test]

@@ -6,11 +6,10 @@
 
 use oci_spec::runtime as oci;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::value::StrDeserializer;
+use serde::de::{Deserializer, Visitor};
 use std::collections::HashMap;
 use std::fmt;
-use std::marker::PhantomData;
 use std::path::PathBuf;
 
 /// The elements of `config.json` that a runtime for Linux looks at.
@@ -19,51 +18,14 @@ use std::path::PathBuf;
 pub(super) struct Document {
     #[serde(default, rename = "ociVersion")]
     pub(super) version: String,
-    #[serde(default, deserialize_with = "object")]
     pub(super) root: Option<oci::Root>,
     pub(super) mounts: Option<Vec<oci::Mount>>,
-    #[serde(default, deserialize_with = "object")]
     pub(super) process: Option<Process>,
     pub(super) hostname: Option<String>,
     pub(super) domainname: Option<String>,
-    #[serde(default, deserialize_with = "object")]
     pub(super) hooks: Option<oci::Hooks>,
     pub(super) annotations: Option<HashMap<String, String>>,
-    #[serde(default, deserialize_with = "object")]
     pub(super) linux: Option<oci::Linux>,
-}
-
-/// Reads an object or `null`. Derived types would take an array as well, and its values for the fields in turn.
-fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    struct Object<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-        type Value = Option<T>;
-
-        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("an object")
-        }
-
-        fn visit_none<E>(self) -> Result<Option<T>, E> {
-            Ok(None)
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
-            deserializer.deserialize_map(self)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
-            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
-        }
-    }
-    deserializer.deserialize_option(Object(PhantomData))
-}
-
-fn object_or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    object(deserializer).map(Option::unwrap_or_default)
 }
 
 impl From<oci::Spec> for Document {
@@ -87,14 +49,12 @@ impl From<oci::Spec> for Document {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Process {
     pub(super) terminal: Option<bool>,
-    #[serde(default, deserialize_with = "object")]
     pub(super) console_size: Option<oci::Box>,
-    #[serde(default, deserialize_with = "object_or_default")]
-    pub(super) user: oci::User,
+    #[serde(default)]
+    pub(super) user: Option<oci::User>,
     pub(super) args: Option<Vec<String>>,
     pub(super) env: Option<Vec<String>>,
     pub(super) cwd: PathBuf,
-    #[serde(default, deserialize_with = "object")]
     pub(super) capabilities: Option<Capabilities>,
     pub(super) rlimits: Option<Vec<oci::PosixRlimit>>,
     pub(super) no_new_privileges: Option<bool>,
@@ -172,7 +132,7 @@ impl From<oci::Process> for Process {
         Process {
             terminal: process.terminal(),
             console_size: process.console_size(),
-            user: process.user().clone(),
+            user: Some(process.user().clone()),
             args: process.args().clone(),
             env: process.env().clone(),
             cwd: process.cwd().clone(),

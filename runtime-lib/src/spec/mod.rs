@@ -20,6 +20,7 @@ mod properties;
 mod read;
 mod resources;
 mod scheduling;
+pub(crate) mod strict;
 pub(crate) mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -153,7 +154,7 @@ pub fn parse_resources(text: &[u8]) -> Result<oci_spec::runtime::LinuxResources>
     let unreadable =
         |error: &dyn std::fmt::Display| Error::config("linux.resources", format!("cannot be read: {error}"));
     let text = std::str::from_utf8(text).map_err(|error| unreadable(&error))?;
-    let resources = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    let resources = strict::from_str(text).map_err(|error| unreadable(&error))?;
     check_resources(&resources)?;
     Ok(resources)
 }

@@ -90,7 +90,7 @@ pub(super) fn validate(process: &document::Process, faults: &mut Faults) -> Proc
         cwd: faults.absolute("process.cwd", &process.cwd),
         terminal,
         console_size: process.console_size.filter(|_| terminal).and_then(|size| console_size(size, faults)),
-        user: user(&process.user, faults),
+        user: user(process.user.clone().unwrap_or_default(), faults),
         capabilities: process.capabilities.as_ref().map(|sets| capabilities::masks(sets, faults)),
         rlimits: rlimits(process.rlimits.as_deref().unwrap_or_default(), faults),
         no_new_privileges: process.no_new_privileges.unwrap_or(false),
@@ -185,7 +185,7 @@ fn console_size(size: oci_spec::runtime::Box, faults: &mut Faults) -> Option<Con
     Some(size).filter(|size| size.width != 0 && size.height != 0)
 }
 
-fn user(user: &oci_spec::runtime::User, faults: &mut Faults) -> User {
+fn user(user: oci_spec::runtime::User, faults: &mut Faults) -> User {
     let additional_gids = user.additional_gids().clone().unwrap_or_default();
     if let Some(umask) = user.umask().filter(|&umask| umask > 0o777) {
         faults.add("process.user.umask", format!("{umask:#o} is out of range 0-0o777"));

@@ -12,6 +12,7 @@
 
 use super::document::Document;
 use super::fault::Fault;
+use super::strict;
 use crate::error::Result;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ const MOST_FAULTS: usize = 200;
 
 /// Reads `text`; the first wrong type ends it.
 pub(super) fn read(text: &str) -> Result<Document> {
-    match serde_json::from_str(text) {
+    match strict::from_str(text) {
         Ok(spec) => Ok(spec),
         Err(_) => Ok(attempt(&tree(text)?).map_err(|misread| misread.fault)?),
     }
@@ -31,7 +32,7 @@ pub(super) fn read(text: &str) -> Result<Document> {
 /// Reads what can be read of `text`, along with what cannot; nothing when it is not JSON or too little is left.
 pub(super) fn read_all(text: &str) -> (Option<Document>, Misread) {
     let mut misread = Misread::default();
-    if let Ok(spec) = serde_json::from_str(text) {
+    if let Ok(spec) = strict::from_str(text) {
         return (Some(spec), misread);
     }
     let mut tree = match tree(text) {
@@ -97,7 +98,7 @@ struct Failure {
 fn attempt(tree: &Value) -> Result<Document, Failure> {
     let mut text = Vec::new();
     write_lines(tree, &mut text);
-    serde_json::from_str(&String::from_utf8_lossy(&text)).map_err(|error| failure(tree, &error))
+    strict::from_str(&String::from_utf8_lossy(&text)).map_err(|error| failure(tree, &error))
 }
 
 fn failure(tree: &Value, error: &serde_json::Error) -> Failure {
@@ -107,25 +108,13 @@ fn failure(tree: &Value, error: &serde_json::Error) -> Failure {
     }
     let text = error.to_string();
     let at = format!(" at line {} column {}", error.line(), error.column());
-    let mut text = text.strip_suffix(&at).unwrap_or(&text);
-    // What we wrote has no faults of syntax: the parser says that of other kinds of values where it wants a word, and of
-    // an array with more items than the structure that it might stand for has members.
-    if error.is_syntax() && text.starts_with("trailing") {
-        place.pop();
-        text = ", expected a map";
-    } else if error.is_syntax() || text.starts_with("unknown variant") && is_object(find(tree, &place)) {
-        text = ", expected a string";
-    }
+    let text = text.strip_suffix(&at).unwrap_or(&text);
     if let Some((_, rest)) = text.split_once("missing field `") {
         place.push(Step::Member(rest.trim_end_matches('`').to_owned()));
     }
     let location = location(&place);
     let message = describe(&location, text, find(tree, &place));
     Failure { place, fault: Fault { location, message } }
-}
-
-fn is_object(value: Option<&Value>) -> bool {
-    matches!(value, Some(Value::Object(_)))
 }
 
 /// Writes `value` with a line of its own for every scalar, every name and every bracket. The depth is that of a tree that

@@ -44,7 +44,7 @@ pub(crate) struct Record {
     /// The configuration as it was at create: the bundle may change or go away.
     pub(crate) config: Box<RawValue>,
     /// `linux.resources` as updates have left it; none before the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::spec::strict::field")]
     pub(crate) resources: Option<LinuxResources>,
 }
 

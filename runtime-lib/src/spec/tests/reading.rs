@@ -245,12 +245,49 @@ fn other_values_in_place_of_words_and_arrays_in_place_of_objects() {
         let pointer = format!("/{}", place.replace('.', "/"));
         check(&[(&pointer, array)], &[&format!("{place}: expected an object, found an array")]);
     }
+    let word = |word: Value| [("/linux/seccomp", json!({"defaultAction": word}))];
+    check(&word(json!({"SCMP_ACT_LOG": null})), &["linux.seccomp.defaultAction: expected a string, found an object"]);
     let bounding = |names: Value| [("/process/capabilities/bounding", names)];
     check(&bounding(json!(["CAP_KILL", 5])), &["process.capabilities.bounding[1]: expected a string, found 5"]);
     check(
         &bounding(json!(["CAP_A", {}, "CAP_B"])),
         &["process.capabilities.bounding[1]: expected a string, found an object"],
     );
+}
+
+#[test]
+fn no_array_is_taken_for_an_object_anywhere() {
+    let mut config = everything();
+    config["linux"]["timeOffsets"] = json!({});
+    config["linux"]["personality"] = json!({"domain": "LINUX"});
+    config["linux"]["intelRdt"] = json!({"closID": "c"});
+    config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_DEFAULT"});
+    config["process"]["scheduler"] = json!({"policy": "SCHED_BATCH"});
+    config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_IDLE", "priority": 1});
+    config["process"]["execCPUAffinity"] = json!({"initial": "0"});
+    config["linux"]["netDevices"] = json!({"a": {"name": "b"}});
+    config["mounts"][0]["uidMappings"] = json!([{"containerID": 0, "hostID": 1, "size": 5}]);
+    let mut all = Vec::new();
+    pointers(&config, String::new(), &mut all);
+    let mut objects = 0;
+    for pointer in all {
+        let Some(members) = config.pointer(&pointer).and_then(Value::as_object) else { continue };
+        // One without items, and one whose items are those that serde would want.
+        for array in [json!([]), members.values().cloned().collect()] {
+            let mut changed = config.clone();
+            *changed.pointer_mut(&pointer).unwrap() = array;
+            let place = pointer.trim_start_matches('/').split('/').fold(String::new(), |place, step| match step {
+                step if step.parse::<usize>().is_ok() => format!("{place}[{step}]"),
+                step if place.is_empty() => step.to_owned(),
+                step => format!("{place}.{step}"),
+            });
+            let place = if place.is_empty() { "config.json" } else { &place };
+            let expected = format!("{place}: expected an object, found an array");
+            assert_eq!(parse(&text(&changed)).unwrap_err().to_string(), expected);
+        }
+        objects += 1;
+    }
+    assert!(objects > 30, "{objects}");
 }
 
 #[test]
