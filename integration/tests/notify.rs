@@ -1,11 +1,13 @@
 //! `NOTIFY_SOCKET`: what a container says of being ready reaches the manager that waits for it, and nothing else does.
 
-use corten_integration::{Container, Output, Running, Runtime, Sandbox, eventually, on_every_view, once, skip};
+use corten_integration::{
+    Container, Invocation, Output, Running, Runtime, Sandbox, eventually, on_every_view, once, skip,
+};
 use serde_json::Value;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The manager's socket, as systemd has one for its services.
@@ -41,7 +43,7 @@ impl Manager {
         }
     }
 
-    fn command<'t>(&self, container: &Container<'t>, verb: &str) -> corten_integration::Invocation<'t> {
+    fn command<'t>(&self, container: &Container<'t>, verb: &str) -> Invocation<'t> {
         container.command(verb).variable("NOTIFY_SOCKET", self.path.to_str().unwrap())
     }
 }
@@ -161,27 +163,58 @@ fn a_manager_that_is_gone_does_not_fail_a_container() {
     });
 }
 
+/// So many messages the deep socket holds: more than the runtime can read while none of the threads of [`Flood::deep`] has a processor.
+const DEPTH: u64 = 10_000;
+
+/// The runtime behind this has a socket of [`DEPTH`] messages: how many is a setting of the network namespace.
+fn with_a_deep_socket(command: Invocation<'_>) -> Invocation<'_> {
+    let set = format!("echo {DEPTH} >/proc/sys/net/unix/max_dgram_qlen && exec \"$@\"");
+    command.behind(&format!("exec unshare --net sh -c '{set}' sh \"$@\""))
+}
+
 /// Threads that say nothing of use on the container's socket, without a pause, until dropped.
 struct Flood {
     done: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Flood {
-    fn start(path: &Path) -> Flood {
-        let done = Arc::new(AtomicBool::new(false));
-        let flood = |path: PathBuf, done: Arc<AtomicBool>| {
-            let socket = UnixDatagram::unbound().unwrap();
-            // Once the socket is there; a full one does not hold a thread for longer than this.
+    /// Threads that wait in a line for room, so that others get their turn.
+    fn shallow(path: &Path) -> Flood {
+        Flood::start(path, 16, |path| {
+            let socket = connected(path);
+            // A full one does not hold a thread for longer than this.
             socket.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
-            eventually("the container's socket is there", || socket.connect(&path).is_ok());
+            vec![socket]
+        })
+    }
+
+    /// Threads that do not wait: whoever reads never finds the socket empty. One sender may have some hundred messages on their way.
+    fn deep(path: &Path) -> Flood {
+        Flood::start(path, 8, |path| {
+            let nonblocking = |socket: UnixDatagram| socket.set_nonblocking(true).map(|()| socket).unwrap();
+            (0..16).map(|_| nonblocking(connected(path))).collect()
+        })
+    }
+
+    fn start(path: &Path, threads: usize, sockets: fn(&Path) -> Vec<UnixDatagram>) -> Flood {
+        let (done, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let flood = move |path: PathBuf, done: Arc<AtomicBool>, sent: Arc<AtomicU64>| {
+            let sockets = sockets(&path);
             while !done.load(Ordering::Relaxed) {
-                let _ = socket.send(b"X=1");
+                let times = sockets.iter().filter(|socket| socket.send(b"X=1").is_ok()).count();
+                sent.fetch_add(times as u64, Ordering::Relaxed);
             }
         };
-        let threads = (0..16).map(|_| (path.to_owned(), done.clone()));
-        let threads = threads.map(|(path, done)| std::thread::spawn(move || flood(path, done))).collect();
-        Flood { done, threads }
+        let threads = (0..threads).map(|_| (path.to_owned(), done.clone(), sent.clone()));
+        let threads = threads.map(|(path, done, sent)| std::thread::spawn(move || flood(path, done, sent))).collect();
+        Flood { done, sent, threads }
+    }
+
+    /// Until the socket has been full, and so many messages more were taken.
+    fn goes_on_for(&self, messages: u64) {
+        eventually("the socket is read", || self.sent.load(Ordering::Relaxed) > DEPTH + messages);
     }
 }
 
@@ -192,7 +225,21 @@ impl Drop for Flood {
     }
 }
 
-/// Also what goes on when the program has ended: the socket is open elsewhere.
+/// Once the socket is there.
+fn connected(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::unbound().unwrap();
+    eventually("the container's socket is there", || socket.connect(path).is_ok());
+    socket
+}
+
+/// The memory of a process that is of no file, in kilobytes.
+fn memory_of(process: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The socket never becomes empty; also not when the program has ended, since it is open elsewhere.
 #[test]
 fn who_floods_the_socket_holds_nobody_up() {
     once(|t| {
@@ -201,27 +248,41 @@ fn who_floods_the_socket_holds_nobody_up() {
         }
         let manager = Manager::new(t);
         let socket = |container: &Container<'_>| t.state_root().join(container.id()).join("notify/notify.sock");
-        // Of a run in the foreground signals are passed on.
+        // Of a run in the foreground signals are passed on, and nothing of what it reads is kept.
         let container = t.container(t.bundle().sh("trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"));
-        let running = manager.command(&container, "run").spawn();
-        let flood = Flood::start(&socket(&container));
+        let running = with_a_deep_socket(manager.command(&container, "run")).spawn();
         eventually("the program runs", || running.stdout() == "ready\n");
+        let before = memory_of(&running);
+        let flood = Flood::deep(&socket(&container));
+        flood.goes_on_for(40_000);
+        let after = memory_of(&running);
         running.signal("TERM");
         assert_eq!(running.wait().code(), 7);
         drop(flood);
+        assert!(after < before + 512, "{before} kB of memory have become {after}");
         // A detached one ends with the program that is never ready.
         let container = t.container(t.bundle().sh("echo ready; while [ ! -e /end ]; do sleep 0.1; done"));
-        let running = manager.command(&container, "run").option("--detach").spawn();
-        let flood = Flood::start(&socket(&container));
+        let running = with_a_deep_socket(manager.command(&container, "run").option("--detach")).spawn();
+        let flood = Flood::deep(&socket(&container));
         eventually("the program runs", || running.stdout() == "ready\n");
+        flood.goes_on_for(40_000);
         std::fs::write(container.bundle().rootfs("/end"), "").unwrap();
         ended(running);
         drop(flood);
         container.command("delete").option("--force").ok();
-        // And one that is ready is heard.
-        let container = sleeping(t);
+        t.assert_nothing_left();
+    });
+}
+
+#[test]
+fn who_floods_the_socket_does_not_keep_others_from_being_heard() {
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            skip!("the place of the socket is corten's own");
+        }
+        let (manager, container) = (Manager::new(t), sleeping(t));
         let running = manager.command(&container, "run").option("--detach").spawn();
-        let flood = Flood::start(&socket(&container));
+        let flood = Flood::shallow(&t.state_root().join(container.id()).join("notify/notify.sock"));
         say(&container, "READY=1");
         manager.is_told_that_it_is_ready(container.pid() as u64);
         manager.is_waited_for(t);
@@ -232,7 +293,7 @@ fn who_floods_the_socket_holds_nobody_up() {
     });
 }
 
-/// A manager whose socket is full, and one that does not close what it is sent, are given up.
+/// A manager whose socket is full is given up.
 #[test]
 fn a_manager_that_does_not_read_does_not_fail_a_container() {
     once(|t| {
@@ -240,10 +301,14 @@ fn a_manager_that_does_not_read_does_not_fail_a_container() {
             return;
         }
         let (manager, container) = (Manager::new(t), sleeping(t));
-        let filler = UnixDatagram::unbound().unwrap();
-        filler.connect(&manager.path).unwrap();
-        filler.set_nonblocking(true).unwrap();
-        while filler.send(b"STATUS=others talk as well").is_ok() {}
+        // More than one sender may have on their way: until there is no room for a new one either.
+        let filler = || {
+            let filler = connected(&manager.path);
+            filler.set_nonblocking(true).unwrap();
+            let sent = std::iter::repeat_with(|| filler.send(b"STATUS=others talk as well")).take_while(Result::is_ok);
+            (sent.count() > 0).then_some(filler)
+        };
+        let _fillers: Vec<_> = std::iter::from_fn(filler).collect();
         let running = manager.command(&container, "run").option("--detach").spawn();
         say(&container, "READY=1");
         let output = ended(running);
