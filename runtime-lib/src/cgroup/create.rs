@@ -63,7 +63,8 @@ impl Made {
 
     fn apply_writes(&self, plan: &CgroupPlan, writes: &[CgroupWrite]) -> Result<()> {
         let paths = &self.cgroup.paths;
-        write_all(&self.own_directories(), writes, enable_all(plan), &mut |_| ())?;
+        let enabling = enable_all(plan, self.cgroup.scope.is_some());
+        write_all(&self.own_directories(), writes, enabling, &mut |_| ())?;
         match paths {
             CgroupPaths::V2 { directory } => {
                 devices::attach(&directory.absolute(), &plan.devices)?;
@@ -318,23 +319,26 @@ fn inherit_cpuset(directory: &CgroupDirectory, made: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Enables the controllers that the plan's writes need.
-pub(super) fn enable_all(plan: &CgroupPlan) -> Result<()> {
-    match plan.paths.unified() {
-        // systemd enables what its units' properties and their delegation need, and takes back what others enable.
-        Some(unified) if !plan.enable.is_empty() && plan.systemd.is_none() => enable(unified, &plan.enable),
-        _ => Ok(()),
-    }
+/// The controllers of version 2 that systemd knows. It enables them where the properties of its units and their delegation need it,
+/// and takes back what others enable of these; `systemd.resource-control(5)`.
+const SYSTEMDS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+/// Enables the controllers that the plan's writes need; in a unit of systemd's those that it leaves to others, such as hugetlb.
+pub(super) fn enable_all(plan: &CgroupPlan, in_unit: bool) -> Result<()> {
+    let Some(unified) = plan.paths.unified() else { return Ok(()) };
+    let ours = |name: &&String| !in_unit || !SYSTEMDS.contains(&name.as_str());
+    let controllers: Vec<&str> = plan.enable.iter().filter(ours).map(String::as_str).collect();
+    if controllers.is_empty() { Ok(()) } else { enable(unified, &controllers) }
 }
 
 /// Enables controllers for the container's directory in all above it. Whether that succeeded shows when a limit is
 /// written; the first real fault is kept for the message then. A controller that is not there at all is ENOENT.
-fn enable(directory: &CgroupDirectory, controllers: &[String]) -> Result<()> {
+fn enable(directory: &CgroupDirectory, controllers: &[&str]) -> Result<()> {
     let mut result = Ok(());
     for path in std::iter::once(PathBuf::from(&directory.mount_point)).chain(above(directory)) {
         let control = path.join("cgroup.subtree_control");
         let outcomes = match ControlFile::open(&control) {
-            Ok(file) => controllers.iter().map(|name| (name.as_str(), file.put(&format!("+{name}")))).collect(),
+            Ok(file) => controllers.iter().map(|name| (*name, file.put(&format!("+{name}")))).collect(),
             Err(e) => vec![("controllers", Err(e))],
         };
         for (name, outcome) in outcomes {

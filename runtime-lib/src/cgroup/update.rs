@@ -19,7 +19,7 @@ impl Cgroup {
         let own: Vec<PathBuf> = self.paths.directories().map(CgroupDirectory::absolute).collect();
         let limits: Vec<CgroupWrite> = change.writes.iter().filter(|write| !is_device_rule(write)).cloned().collect();
         let mut old = Vec::new();
-        let enabling = if self.scope.is_some() { Ok(()) } else { enable_all(change) };
+        let enabling = enable_all(change, self.scope.is_some());
         let mut written = write_all(&own, &limits, enabling, &mut |file| old.extend(value_of(file)));
         if self.scope.is_some() {
             // What the kernel takes, systemd is told. It rounds some values, so that they are written once more.
