@@ -1,6 +1,6 @@
 //! Mounts: types, options, mount points, propagation.
 
-use corten_integration::{Bundle, on_every_view, once};
+use corten_integration::{Bundle, Runtime, on_every_view, once};
 use serde_json::json;
 
 /// The fields of the mount on `point` as the container sees it: mount options, optional fields, type, super options.
@@ -276,9 +276,11 @@ fn mount_points_are_not_made_outside_through_links() {
         let outside = t.new_directory();
         let source = t.new_file("contents\n");
         let target = outside.join("made").to_str().unwrap().to_owned();
+        let name = outside.file_name().unwrap().to_str().unwrap();
         let bundle = t.bundle().link("/data", &target).bind(&source, "/data/below/file", &[]);
         // Whether it succeeds inside the image or is refused is the runtime's choice.
-        t.container(bundle.args(&["true"])).command("run").run();
+        let output = t.container(bundle.args(&["true"])).command("run").run();
+        assert!(output.code() == 0 || output.stderr().contains(name) || t.runtime() == Runtime::Crun, "{output}");
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0, "nothing is made outside");
     });
 }

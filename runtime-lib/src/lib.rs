@@ -94,6 +94,8 @@ pub mod seccomp;
 pub mod spec;
 mod store;
 mod sys;
+#[cfg(test)]
+mod trials;
 
 pub use bundle::Bundle;
 pub use check::obstacles;

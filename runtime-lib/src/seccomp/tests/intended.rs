@@ -44,7 +44,8 @@ fn number(arch: Arch, name: &str) -> u32 {
 /// Whole programs on `s390x` are longer than a jump reaches with this many rules.
 fn long() -> serde_json::Value {
     let names: Vec<&str> = tables::Name::all().map(tables::Name::as_str).collect();
-    let rules: Vec<_> = (0..200).map(|place| on(names[place * 2], "SCMP_ACT_TRAP", &[(0, "SCMP_CMP_EQ", 7)])).collect();
+    let rules: Vec<_> =
+        thinned(0..200, 10).map(|place| on(names[place * 2], "SCMP_ACT_TRAP", &[(0, "SCMP_CMP_EQ", 7)])).collect();
     allowing(&rules)
 }
 
@@ -121,7 +122,7 @@ fn programs_that_libseccomp_gets_wrong() {
     for (native, section) in [(Arch::X86, first), (Arch::S390x, long())] {
         let section = profile(section);
         let filter = compiled(&section, native);
-        for name in tables::Name::all() {
+        for name in thinned(tables::Name::all().collect::<Vec<_>>(), 20) {
             let Some(number) = native.number(name) else { continue };
             for first in [7, 8] {
                 let call = Data { arch: native, number, args: [first, 0, 0, 0, 0, 0] };

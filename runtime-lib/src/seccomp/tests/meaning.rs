@@ -276,7 +276,7 @@ fn made_up_profiles_mean_what_the_reference_says() {
     let names: Vec<&str> = Name::all().map(Name::as_str).collect();
     let few = ["read", "openat", "socket", "connect", "semop", "shmget", "socketcall", "ipc", "waitpid", "mseal"];
     let (mut verdicts, mut refused, mut distinct) = (0, 0, std::collections::HashSet::new());
-    for seed in 0..if cfg!(miri) { 6 } else { 3000 } {
+    for seed in thinned(0..3000_u32, 6).map(u64::from) {
         let mut random = Random::new(seed);
         let (native, listed) = random.pick(&FAMILIES);
         let names = if seed % 2 == 0 { &names[..] } else { &few[..] };
@@ -301,7 +301,7 @@ fn made_up_profiles_mean_what_the_reference_says() {
             distinct.insert(got.0);
         }
     }
-    if cfg!(miri) {
+    if !trials::ALL {
         return;
     }
     assert!(verdicts > 300_000, "{verdicts}");
@@ -311,12 +311,11 @@ fn made_up_profiles_mean_what_the_reference_says() {
 
 /// Whatever the section says, there is an error or a program that the kernel takes.
 #[test]
-#[cfg_attr(miri, ignore = "thousands of cases")]
 fn nonsense_is_refused_or_compiled_but_never_panics() {
     use oci_spec::runtime::{LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSyscall};
     let names: Vec<&str> = Name::all().map(Name::as_str).chain(["", "write", "nosuchcall", "\0", "é"]).collect();
     let (mut accepted, mut refused) = (0, 0);
-    for seed in 0..2000 {
+    for seed in thinned(0..2000_u32, 6).map(u64::from) {
         let mut random = Random::new(seed);
         let native = random.pick(&Arch::ALL);
         let (_, listed) = random.pick(&FAMILIES);
@@ -352,5 +351,5 @@ fn nonsense_is_refused_or_compiled_but_never_panics() {
             }
         }
     }
-    assert!(accepted > 200 && refused > 200, "{accepted} accepted, {refused} refused");
+    assert!(accepted > 200 && refused > 200 || !trials::ALL, "{accepted} accepted, {refused} refused");
 }

@@ -19,6 +19,7 @@ mod refusals;
 mod size_and_shape;
 
 use super::*;
+use crate::trials::{self, thinned};
 use machine::Data;
 
 /// A profile from JSON.

@@ -94,9 +94,8 @@ fn all_faults_come_out_at_once_with_their_places_in_the_original() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "a hundred thousand items")]
 fn the_number_of_wrong_types_told_is_bounded() {
-    let text = text(&changed(&[("/process/args", (0..100_000).map(Value::from).collect())]));
+    let text = text(&changed(&[("/process/args", thinned(0..100_000, 300).map(Value::from).collect())]));
     assert_eq!(faults(&text).len(), 200);
 }
 
@@ -169,7 +168,6 @@ fn everything() -> Value {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "thousands of cases")]
 fn no_change_of_any_element_makes_it_panic_and_the_two_ways_of_reading_agree() {
     let config = everything();
     assert_eq!(faults(&text(&config)).len(), 0);
@@ -197,8 +195,8 @@ fn no_change_of_any_element_makes_it_panic_and_the_two_ways_of_reading_agree() {
         assert!(all.iter().all(|fault| fault.kind() == crate::ErrorKind::InvalidConfig && fault.location().is_some()));
         refused += usize::from(first.is_err());
     };
-    for pointer in &all {
-        for replacement in &replacements {
+    for pointer in thinned(&all, 4) {
+        for replacement in thinned(&replacements, 2) {
             let mut changed = config.clone();
             *changed.pointer_mut(pointer).unwrap() = replacement.clone();
             agree(&changed, &(pointer, replacement));
@@ -213,14 +211,13 @@ fn no_change_of_any_element_makes_it_panic_and_the_two_ways_of_reading_agree() {
         agree(&changed, pointer);
     }
     // Most of these changes are no valid configuration: else nothing was tested.
-    assert!(refused > all.len() * replacements.len() / 2, "{refused}");
+    assert!(refused > all.len() * replacements.len() / 2 || !trials::ALL, "{refused}");
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "thousands of cases")]
 fn no_truncated_text_makes_it_panic() {
     let text = text(&everything());
-    for length in (0..text.len()).step_by(7) {
+    for length in thinned((0..text.len()).step_by(7), 8) {
         assert_eq!(parse(&text[..length]).unwrap_err().location(), Some("config.json"));
     }
 }
@@ -269,9 +266,10 @@ fn no_array_is_taken_for_an_object_anywhere() {
     config["mounts"][0]["uidMappings"] = json!([{"containerID": 0, "hostID": 1, "size": 5}]);
     let mut all = Vec::new();
     pointers(&config, String::new(), &mut all);
-    let mut objects = 0;
-    for pointer in all {
-        let Some(members) = config.pointer(&pointer).and_then(Value::as_object) else { continue };
+    all.retain(|pointer| config.pointer(pointer).is_some_and(Value::is_object));
+    assert!(all.len() > 30, "{}", all.len());
+    for pointer in thinned(all, 4) {
+        let members = config.pointer(&pointer).and_then(Value::as_object).unwrap();
         // One without items, and one whose items are those that serde would want.
         for array in [json!([]), members.values().cloned().collect()] {
             let mut changed = config.clone();
@@ -285,9 +283,7 @@ fn no_array_is_taken_for_an_object_anywhere() {
             let expected = format!("{place}: expected an object, found an array");
             assert_eq!(parse(&text(&changed)).unwrap_err().to_string(), expected);
         }
-        objects += 1;
     }
-    assert!(objects > 30, "{objects}");
 }
 
 #[test]
