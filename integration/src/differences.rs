@@ -30,6 +30,8 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Runc, "update of all limits or none", "it leaves what it has written before one was refused"),
     (Runc, "cgroups_made_by_the_runtime", "its delete leaves some of eight at a time behind, as it does with one"),
+    (Runc, "cgroups removed while they are made", "what is removed before its process is in it stays away"),
+    (Crun, "cgroups removed while they are made", "what is removed before its process is in it stays away"),
     (Runc, "scopes_while_systemd_reloads", "1.1.15 hung in a create"),
     (Crun, "what version 2 has no counterpart for", "it refuses disableOOMKiller there"),
     (Crun, "update_changes_what_it_names_and_nothing_else", "its options take plain numbers, no 64m"),

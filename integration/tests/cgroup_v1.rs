@@ -121,3 +121,68 @@ fn limits_of_version_1_are_in_their_files() {
         t.assert_nothing_left();
     });
 }
+
+/// Who makes a path of several levels gives each what its parent has, but another may come between the two.
+#[test]
+fn a_cpuset_above_that_somebody_has_only_made_gets_processors() {
+    once(|t| {
+        if t.view().is_unified() {
+            skip!("version 2 gives cpusets what their parents have");
+        }
+        let above = t.hierarchy("cpuset").join(t.unique_name());
+        std::fs::create_dir(&above).unwrap();
+        let path = format!("/{}/child", above.file_name().unwrap().to_str().unwrap());
+        let bundle = t.bundle().set("/linux/cgroupsPath", path).args(&["cat", "/proc/self/status"]);
+        let output = t.container(bundle).command("run").ok();
+        assert!(output.stdout().contains("Cpus_allowed_list:"), "{output}");
+        for hierarchy in corten_integration::cgroup_mount_points() {
+            let _ = std::fs::remove_dir(hierarchy.join(above.file_name().unwrap()));
+        }
+    });
+}
+
+/// systemd removes what is empty in the hierarchies of version 1 when it looks at its slices: here the test does, once for each container.
+#[test]
+fn a_cgroup_that_is_removed_before_anybody_is_in_it_is_made_again() {
+    once(|t| {
+        if t.view().is_unified() {
+            skip!("systemd removes nothing of others on version 2");
+        }
+        if t.differs("cgroups removed while they are made") {
+            return;
+        }
+        let removed: usize = (0..20)
+            .map(|_| {
+                let name = t.unique_name();
+                let own = t.hierarchy("devices").join(&name);
+                let mut bundle = t.bundle().set("/linux/cgroupsPath", format!("/{name}")).args(&["true"]);
+                // What is made again is not what the container would have mounted a moment before.
+                bundle.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "cgroup");
+                let ended = std::sync::atomic::AtomicBool::new(false);
+                std::thread::scope(|scope| {
+                    let remover = scope.spawn(|| {
+                        while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                            if std::fs::remove_dir(&own).is_ok() {
+                                return 1;
+                            }
+                        }
+                        0
+                    });
+                    let container = t.container(bundle);
+                    let output = container.command("create").run();
+                    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+                    let removed = remover.join().unwrap();
+                    assert_eq!(output.code(), 0, "{output}");
+                    assert_eq!(
+                        std::fs::read_to_string(own.join("cgroup.procs")).unwrap().trim(),
+                        container.pid().to_string()
+                    );
+                    container.command("delete").option("--force").ok();
+                    removed
+                })
+            })
+            .sum();
+        assert!(removed > 0, "the test never met the moment");
+        t.assert_nothing_left();
+    });
+}

@@ -23,7 +23,7 @@ const DONE_TO_A_FILE: [&str; 18] = [
 ];
 
 /// Or a step that is about no element and no file.
-const STEPS: [&str; 43] = [
+const STEPS: [&str; 44] = [
     "become a subreaper",
     "change the mode of",
     "create a file for a hook",
@@ -66,6 +66,7 @@ const STEPS: [&str; 43] = [
     "wait in the init for the start",
     "wait for the container",
     "wait for the init",
+    "wait for the process",
     "wait for the program",
 ];
 

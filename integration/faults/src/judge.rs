@@ -66,10 +66,11 @@ impl Worker {
             _ => {}
         }
         if operation.makes() {
-            // That of a program which has run ends with its namespace.
-            let device = operation == Operation::Run
-                || self.task.kind != Kind::Device
-                || leftovers::net_devices().iter().any(|name| name == DEVICE);
+            // That of a program which has run ends with its namespace; a run records it when it runs.
+            let recorded_late = operation == Operation::RunDetached && message.contains("/init.json: ");
+            let has_run = operation == Operation::Run || recorded_late;
+            let device =
+                has_run || self.task.kind != Kind::Device || leftovers::net_devices().iter().any(|name| name == DEVICE);
             return self.is_gone().and(if device { Ok(()) } else { Err("the network device is lost".to_owned()) });
         }
         if operation.keeps() {
@@ -81,15 +82,20 @@ impl Worker {
     /// The next commands see a container that is consistent, or none.
     fn after_a_kill(&self) -> Result<(), String> {
         match self.task.operation {
+            // On version 1 the container stands still while systemd is told.
+            Operation::Update if self.task.systemd && !self.task.unified => self.runs_or_can_be_resumed(),
             operation if operation.keeps() => self.status_is("running"),
-            Operation::Pause | Operation::Resume => match self.status()?.as_str() {
-                "running" => self.must(&["exec", self.id(), "/bin/true"]),
-                "paused" => {
-                    self.must(&["resume", self.id()]).and_then(|()| self.must(&["exec", self.id(), "/bin/true"]))
-                }
-                other => Err(format!("it is {other}")),
-            },
+            Operation::Pause | Operation::Resume => self.runs_or_can_be_resumed(),
             _ => Ok(()),
         }
+    }
+
+    fn runs_or_can_be_resumed(&self) -> Result<(), String> {
+        match self.status()?.as_str() {
+            "running" => {}
+            "paused" => self.must(&["resume", self.id()])?,
+            other => return Err(format!("it is {other}")),
+        }
+        self.must(&["exec", self.id(), "/bin/true"])
     }
 }

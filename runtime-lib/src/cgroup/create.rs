@@ -92,10 +92,7 @@ impl Made {
     /// # Errors
     /// Those of [`Cgroup::join`]; systemd cannot be reached, refuses, or does not answer in time.
     pub fn join(&self, plan: &CgroupPlan, pid: i32) -> Result<()> {
-        if self.rules_before_join() {
-            self.write_rules(plan)?;
-        }
-        let (Some(scope), Some(asked)) = (&self.cgroup.scope, &plan.systemd) else { return self.cgroup.join(pid) };
+        let (Some(scope), Some(asked)) = (&self.cgroup.scope, &plan.systemd) else { return self.join_own(plan, pid) };
         let version_1 = self.cgroup.is_version_1();
         let mut properties = properties_of(&plan.writes);
         if version_1 {
@@ -119,9 +116,35 @@ impl Made {
         if version_1 { self.join_beside_systemd(pid) } else { Ok(()) }
     }
 
+    /// Those that are not systemd's. A systemd that looks at its slices, as at a reload, removes whatever is empty in the hierarchies of
+    /// version 1: what it takes away before somebody is in it is made again.
+    fn join_own(&self, plan: &CgroupPlan, pid: i32) -> Result<()> {
+        let join = || {
+            if self.rules_before_join() {
+                self.write_rules(plan)?;
+            }
+            self.cgroup.join(pid)
+        };
+        let mut joined = join();
+        for _ in 0..RACES {
+            let is_there = || self.own_directories().iter().all(|directory| directory.is_dir());
+            if joined.is_ok() || !self.cgroup.is_version_1() || is_there() {
+                break;
+            }
+            self.make_missing()?;
+            joined = join();
+        }
+        joined
+    }
+
     /// Version 1 has hierarchies that systemd leaves alone, and others in which it makes a unit's cgroup only when a
     /// property asks for it: the container has one in each, as from runc.
     fn join_beside_systemd(&self, pid: i32) -> Result<()> {
+        self.make_missing()?;
+        self.cgroup.join_all(pid)
+    }
+
+    fn make_missing(&self) -> Result<()> {
         for directory in self.cgroup.paths.directories() {
             let mut fresh = Vec::new();
             let path = directory.absolute();
@@ -130,7 +153,7 @@ impl Made {
                 inherit_cpuset(directory, &fresh)?;
             }
         }
-        self.cgroup.join_all(pid)
+        Ok(())
     }
 
     /// Those of an existing cgroup take the place of what it had, which may have others below.
@@ -306,17 +329,30 @@ fn inherit_cpuset(directory: &CgroupDirectory, made: &[PathBuf]) -> Result<()> {
     let own = directory.absolute();
     let existing = (!made.contains(&own)).then_some(&own);
     for path in made.iter().chain(existing) {
-        let Some(parent) = path.parent() else { continue };
         for name in ["cpuset.cpus", "cpuset.mems"] {
-            let (from, to) = (parent.join(name), path.join(name));
-            if Some(path) == existing && files::read_value(&to).is_ok_and(|list| !list.is_empty()) {
-                continue;
+            if Some(path) != existing || !has_value(&path.join(name)) {
+                inherit(path, name, Path::new(&directory.mount_point))?;
             }
-            let list = files::read_value(&from).map_err(|e| Error::os(format!("read {}", from.display()), e))?;
-            files::write(&to, &list).map_err(|e| Error::os(format!("write {list} to {}", to.display()), e))?;
         }
     }
     Ok(())
+}
+
+/// Whoever made the parent at the same moment may not have come to give it what it needs: it gets it now.
+fn inherit(path: &Path, name: &str, root: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let (from, to) = (parent.join(name), path.join(name));
+    let read = || files::read_value(&from).map_err(|e| Error::os(format!("read {}", from.display()), e));
+    let mut list = read()?;
+    if list.is_empty() && parent != root && parent.starts_with(root) {
+        inherit(parent, name, root)?;
+        list = read()?;
+    }
+    files::write(&to, &list).map_err(|e| Error::os(format!("write {list} to {}", to.display()), e))
+}
+
+fn has_value(file: &Path) -> bool {
+    files::read_value(file).is_ok_and(|list| !list.is_empty())
 }
 
 /// The controllers of version 2 that systemd knows. It enables them where the properties of its units and their delegation need it,

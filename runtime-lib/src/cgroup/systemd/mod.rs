@@ -53,11 +53,16 @@ pub(crate) struct Scope {
 
 /// Fails where systemd is not what runs the machine.
 pub(crate) fn must_run() -> Result<()> {
-    if Path::new("/run/systemd/system").is_dir() {
-        return Ok(());
+    let path = "/run/systemd/system";
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::os(format!("examine {path}"), error));
+        }
+        _ => {}
     }
     let text = "systemd cgroup flag passed, but systemd support for managing cgroups is not available";
-    Err(Error::new(ErrorKind::Unsupported, text).hint("there is no /run/systemd/system"))
+    Err(Error::new(ErrorKind::Unsupported, text).hint(format!("there is no {path}")))
 }
 
 impl Scope {
