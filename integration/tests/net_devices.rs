@@ -126,6 +126,11 @@ fn a_start_that_fails_gives_network_devices_back() {
                 t.assert_nothing_left();
             }
         }
+        // The program runs already, and ends for it.
+        let bundle = t.bundle().set("/linux/netDevices", devices(&veth, "lan0")).args(&["sleep", "1000"]);
+        let output = t.container(bundle.add("/hooks/poststart", json!({"path": "/bin/false"}))).command("run").fails(1);
+        assert!(output.stderr().contains("hooks.poststart[0]") && veth.is_back(), "{output}: {}", ip(&["addr"]));
+        t.assert_nothing_left();
     });
 }
 

@@ -246,7 +246,7 @@ impl ContainerBuilder {
                 launch.leave()?
             }
             Starter::Now => {
-                let child = launch.go()?;
+                let (child, moved) = launch.go()?;
                 watch.lap("the init makes the container and executes the program");
                 let state = launch::hook_state(plan, "running", Some(child.pid));
                 // Only now: whoever entered the container while its root is being built would be among the host's files.
@@ -256,6 +256,9 @@ impl ContainerBuilder {
                     let _ = pidfd::signal(&child.pidfd, libc::SIGKILL);
                     let _ = pidfd::wait(&child.pidfd);
                     return Err(error);
+                }
+                if let Some(devices) = moved {
+                    devices.keep();
                 }
                 child
             }

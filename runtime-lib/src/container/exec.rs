@@ -235,7 +235,7 @@ impl<'a> ExecBuilder<'a> {
         let target =
             Target { pidfd: first, pid, kinds, cgroup: &cgroup, group: record.resctrl.as_ref(), follow, frozen };
         let launch = launch::enter(&plan, &io, &target, watch)?.hand_listener_over("running", pid)?;
-        let child = launch.go()?;
+        let (child, _) = launch.go()?;
         watch.lap("the init gets ready and executes the program");
         Ok(child)
     }

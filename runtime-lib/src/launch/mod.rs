@@ -22,6 +22,7 @@ pub mod wire;
 mod wire_tests;
 
 pub(crate) use enter::{Target, enter};
+pub(crate) use netdev::NetDevices;
 pub(crate) use undo::Undo;
 
 use crate::cgroup::Made;
@@ -188,7 +189,7 @@ fn move_net_devices(session: &mut Session<'_>, joined: &[OwnedFd]) -> Result<()>
         (None, Some(child)) => child.pidfd.as_fd(),
         (None, None) => return Err(Error::new(ErrorKind::Internal, "the init is gone")),
     };
-    session.net_devices = Some(netdev::NetDevices::move_all(plan, namespace)?);
+    session.net_devices = Some(NetDevices::move_all(plan, namespace)?);
     Ok(())
 }
 
@@ -228,7 +229,8 @@ impl<'a> Launch<'a, Hooked> {
         if let Some(filter) = plan.security.seccomp.as_ref().filter(|filter| filter.notify) {
             let report = self.session.reached(Phase::Seccomp)?;
             let pid = self.session.pid();
-            let listener = self.session.take_fd(report.detail)?;
+            let taken = self.session.take_fd(report.detail);
+            let listener = taken.map_err(|error| self.session.first_cause(error))?;
             let state = hook_state(plan, status, Some(first));
             let state = listener::ProcessState::new(pid, filter.listener_metadata.as_deref(), state);
             listener::send(filter.listener_path.as_deref().unwrap_or_default(), &state, listener.as_fd())?;
@@ -252,10 +254,11 @@ impl<'a> Launch<'a, Filtered> {
 
     /// Lets the init go on into the program, and waits until it runs. The init does not wait for us then: it finds the
     /// word that lets it go on when it is ready, unless limits are to be set from outside first or the container is paused.
+    /// Network devices that were moved go back with what is returned, unless they are to be kept.
     ///
     /// # Errors
     /// Whatever the init could not do, startContainer hooks and `execve(2)` included; a limit.
-    pub(crate) fn go(mut self) -> Result<Child> {
+    pub(crate) fn go(mut self) -> Result<(Child, Option<NetDevices>)> {
         let plan = self.session.plan;
         let limits = plan.namespaces.has_user_namespace() && !plan.process.rlimits.is_empty();
         let at_once = !limits && !self.session.go_late;
@@ -270,7 +273,10 @@ impl<'a> Launch<'a, Filtered> {
         // The init's end of the socket closes when it executes the program.
         match self.session.hear()? {
             Some(report) => Err(self.session.failure(&report)),
-            None => self.session.take_child(),
+            None => {
+                let devices = self.session.net_devices.take();
+                self.session.take_child().map(|child| (child, devices))
+            }
         }
     }
 }
@@ -315,6 +321,12 @@ pub(crate) fn hook_state<'a>(plan: &'a Plan, status: &'a str, pid: Option<i32>) 
 /// The error of a start whose init reported `bytes` after create had returned; none if it reported nothing.
 pub(crate) fn late_failure(bytes: &[u8], args: &[String]) -> Result<()> {
     if bytes.is_empty() { Ok(()) } else { Err(report::render_late(&report::decode(bytes)?, args)) }
+}
+
+/// The error of an init that failed while it waited for its start; none if it reported something else, or nothing.
+pub(crate) fn failed_wait(bytes: &[u8]) -> Option<Error> {
+    let report = report::decode(bytes).ok()?;
+    matches!(report.phase, Phase::Ready | Phase::Wait).then(|| report::render_late(&report, &[]))
 }
 
 fn has_inner_hooks(plan: &Plan) -> bool {

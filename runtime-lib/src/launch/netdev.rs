@@ -5,8 +5,8 @@
 //! is fixed when it is made, see `netlink(7)` and `rtnetlink(7)`. The thread that makes the inner one is a short-lived
 //! one of ours, for `setns(2)` changes the thread it is called in.
 //!
-//! What was moved goes back, with its name, addresses and state, when the start fails. Once the program runs, the kernel
-//! takes care of them: with the namespace a virtual device ends, and a physical one returns to the host's.
+//! What was moved goes back, with its name, addresses and state, when the start fails: the inner socket holds the namespace, so
+//! that it is still there when its processes have ended. Once the container is recorded, the kernel takes care of them: with the namespace a virtual device ends, and a physical one returns to the host's.
 
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -26,7 +26,7 @@ struct Moved {
 }
 
 /// The devices that were moved. Dropped, they go back.
-pub(super) struct NetDevices {
+pub(crate) struct NetDevices {
     host: Netlink,
     inner: Netlink,
     moved: Vec<Moved>,
@@ -65,10 +65,13 @@ impl NetDevices {
             return Err(refused(Errno::EEXIST));
         }
         let moving = self.host.move_device(&before, target.as_fd(), to);
-        // The kernel moves first and renames then: one that cannot be renamed has left all the same.
+        // The kernel moves first and renames then: one that cannot be renamed has left all the same. Nor does a lost answer say
+        // that nothing was done.
         let now = match moving {
             Ok(()) => Some(to),
-            Err(_) => self.host.device(from).is_err().then_some(from),
+            Err(_) if self.host.device(from).is_ok() => None,
+            Err(_) if self.inner.device(to).is_ok() => Some(to),
+            Err(_) => Some(from),
         };
         if let Some(now) = now {
             self.moved.push(Moved { before, addresses, name: now.clone() });
@@ -82,7 +85,7 @@ impl NetDevices {
     }
 
     /// They stay where they are.
-    pub(super) fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.moved.clear();
     }
 }
@@ -93,7 +96,8 @@ impl Drop for NetDevices {
         while let Some(moved) = self.moved.pop() {
             // As far as it goes: there is nobody left to tell.
             let Ok(device) = self.inner.device(&moved.name) else { continue };
-            if self.inner.move_device(&device, target.as_fd(), &moved.before.name).is_ok() {
+            let moving = self.inner.move_device(&device, target.as_fd(), &moved.before.name);
+            if moving.is_ok() || matches!(self.inner.device(&moved.name), Err(Errno::ENODEV)) {
                 let _ = configure(&self.host, &moved.before.name, &moved.addresses, moved.before.is_up);
             }
         }

@@ -123,8 +123,9 @@ impl<'a> Session<'a> {
             // It has closed the socket: nothing more will come, and what came is to be read.
             Some(libc::EPIPE | libc::ECONNRESET) => true,
             errno => {
-                // The kernel may not find a process any more that is still about to end.
-                let patience = Duration::from_millis(if errno == Some(libc::ESRCH) { 100 } else { 0 });
+                // The kernel may not find a process any more that is still about to end, nor its descriptors (EBADF, of older ones).
+                let is_lost = matches!(errno, Some(libc::ESRCH | libc::EBADF));
+                let patience = Duration::from_millis(if is_lost { 100 } else { 0 });
                 let ends = |child: &Child| pidfd::ends_within(&child.pidfd, patience).unwrap_or(false);
                 self.child.as_ref().is_some_and(ends)
             }
@@ -229,4 +230,44 @@ pub(super) fn take_over(session: &mut Session<'_>, report: &Report) -> Result<()
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Hierarchy, Host, HostCgroups};
+    use crate::launch::{Hooked, Launch};
+    use crate::plan::{self, Choices};
+    use crate::{Bundle, ContainerId};
+    use std::marker::PhantomData;
+
+    /// The init says that the filter is loaded, and then that it fails: by the time that its descriptor is asked for it is gone.
+    #[test]
+    fn why_the_init_has_ended_counts_more_than_that_its_listener_is_gone() {
+        let mut config = serde_json::to_value(crate::spec::example(None, true)).unwrap();
+        config["linux"]["seccomp"] = serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent.sock",
+            "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]});
+        let bundle = Bundle::with_config("/bundle", config.to_string().as_bytes()).unwrap();
+        let v2 = Hierarchy { controllers: vec![], mount_point: "/sys/fs/cgroup".into(), own_path: "/".into() };
+        let host = Host { cgroups: HostCgroups { v1: vec![], v2: Some(v2) }, euid: 0, resctrl: None };
+        let plan = plan::lower(&bundle, &ContainerId::new("agent").unwrap(), &host, &Choices::default()).unwrap();
+        let failed = Report { phase: Phase::Seccomp, op: wire::Op::Link, index: 0, errno: libc::EIO, detail: 0 };
+        for (said, expected) in [
+            (&[failed.bytes()][..], "linux.seccomp: load the filter: hand-off with the launcher: Input/output error"),
+            (&[], "linux.seccomp: take the seccomp listener from the init: No such process"),
+        ] {
+            let (link, inner) = socket::pair().unwrap();
+            socket::send(&inner, &Report::reached(Phase::Seccomp, 3).bytes(), &[]).unwrap();
+            said.iter().for_each(|report| assert!(socket::send(&inner, report, &[]).is_ok()));
+            drop(inner);
+            #[allow(clippy::zombie_processes, reason = "the launch reaps it")]
+            let ended = std::process::Command::new("true").spawn().unwrap();
+            let pidfd = pidfd::open(ended.id() as i32).unwrap();
+            assert!(pidfd::ends_within(&pidfd, Duration::from_secs(30)).unwrap());
+            let child = Child { pid: ended.id() as i32, pidfd, in_cgroup: false };
+            let launch: Launch<'_, Hooked> = Launch { session: Session::new(&plan, link, child), state: PhantomData };
+            let error = launch.hand_listener_over("creating", 1).err().unwrap();
+            assert_eq!(format!("{error:#}"), expected);
+        }
+    }
 }

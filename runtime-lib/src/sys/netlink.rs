@@ -1,10 +1,12 @@
 //! `rtnetlink(7)`, as much of it as moving a network device takes.
 //!
 //! A message is a header, a structure of the family, and attributes, all aligned to four bytes and in the machine's byte
-//! order. What the kernel sends is read with checked lengths.
+//! order. What the kernel sends is read with checked lengths. Every question has a number, which its answer repeats: one
+//! that nobody read, since reading it failed, is not taken for the answer to a later question.
 
 use nix::errno::Errno;
-use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
+use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const RTM_NEWLINK: u16 = 16;
@@ -31,9 +33,15 @@ const IFF_UP: u32 = 1;
 const HEADER: usize = 16;
 const LINK: usize = 16;
 const ADDRESS: usize = 8;
+/// So much is read while the answer is looked for. What the kernel may still have for us is much less.
+const MOST_DATAGRAMS: u32 = 10_000;
 
 /// A socket that speaks for the network namespace that its thread was in.
-pub(crate) struct Netlink(OwnedFd);
+pub(crate) struct Netlink {
+    socket: OwnedFd,
+    /// The number of the last question.
+    asked: Cell<u32>,
+}
 
 /// A network device.
 pub(crate) struct Device {
@@ -52,14 +60,17 @@ impl Netlink {
     /// A socket in the calling thread's network namespace.
     pub(crate) fn open() -> Result<Netlink, Errno> {
         let protocol = SockProtocol::NetlinkRoute;
-        socket::socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map(Netlink)
+        // The kernel has answered when the question is sent: nothing is to be waited for, least of all an answer that was lost.
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket::socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
+        Ok(Netlink { socket, asked: Cell::new(0) })
     }
 
     /// The network namespace that it speaks for.
     pub(crate) fn namespace(&self) -> Result<OwnedFd, Errno> {
         const SIOCGSKNS: libc::c_ulong = 0x894c;
         // SAFETY: this request takes no argument and touches no memory.
-        let fd = Errno::result(unsafe { libc::ioctl(self.0.as_raw_fd(), SIOCGSKNS as _) })?;
+        let fd = Errno::result(unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCGSKNS as _) })?;
         // SAFETY: the kernel just made this descriptor.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
@@ -116,18 +127,29 @@ impl Netlink {
 
     /// Sends a request and hands every part of the answer on, until the kernel says that it was all.
     fn ask(&self, message: Message, mut part: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
-        let request = message.finish();
+        let number = self.asked.get().wrapping_add(1);
+        self.asked.set(number);
+        let request = message.finish(number);
         let is_acknowledged = message_flags(&request) & (NLM_F_ACK | NLM_F_DUMP) != 0;
-        socket::send(self.0.as_raw_fd(), &request, MsgFlags::empty())?;
+        socket::send(self.socket.as_raw_fd(), &request, MsgFlags::empty())?;
         let mut buffer = vec![0; 64 << 10];
-        loop {
-            // The kernel has answered when the question is sent: nothing is to be waited for, least of all an answer that was lost.
-            let count = match socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+        for _ in 0..MOST_DATAGRAMS {
+            let (count, sender) = match socket::recvfrom::<NetlinkAddr>(self.socket.as_raw_fd(), &mut buffer) {
                 Err(Errno::EINTR) => continue,
-                count => count?,
+                received => received?,
             };
+            // The kernel is 0. A process that has rights over the network namespace can send as well.
+            if sender.is_none_or(|sender| sender.pid() != 0) {
+                continue;
+            }
             let mut rest = buffer.get(..count).unwrap_or_default();
-            while let Some((kind, body, after)) = split(rest) {
+            let mut is_answered = false;
+            while let Some((kind, answers, body, after)) = split(rest) {
+                rest = after;
+                if answers != number {
+                    continue;
+                }
+                is_answered = true;
                 match kind {
                     NLMSG_DONE => return Ok(()),
                     NLMSG_ERROR => {
@@ -136,12 +158,12 @@ impl Netlink {
                     }
                     kind => part(kind, body),
                 }
-                rest = after;
             }
-            if !is_acknowledged {
+            if is_answered && !is_acknowledged {
                 return Ok(());
             }
         }
+        Err(Errno::EAGAIN)
     }
 }
 
@@ -186,10 +208,13 @@ impl Message {
         self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 
-    fn finish(mut self) -> Vec<u8> {
-        let length = (self.0.len() as u32).to_ne_bytes();
-        if let Some(place) = self.0.get_mut(..4) {
-            place.copy_from_slice(&length);
+    /// The whole, as the question of that number.
+    fn finish(mut self, number: u32) -> Vec<u8> {
+        let length = self.0.len() as u32;
+        for (at, value) in [(0, length), (8, number)] {
+            if let Some(place) = self.0.get_mut(at..at + 4) {
+                place.copy_from_slice(&value.to_ne_bytes());
+            }
         }
         self.0
     }
@@ -220,11 +245,11 @@ fn half(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..at.checked_add(2)?)?.try_into().ok().map(u16::from_ne_bytes)
 }
 
-/// The first message's type and body, and what follows.
-fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+/// The first message's type, the number of the question that it answers, its body, and what follows.
+fn split(bytes: &[u8]) -> Option<(u16, u32, &[u8], &[u8])> {
     let length = word(bytes, 0)? as usize;
     let body = bytes.get(HEADER..length)?;
-    Some((half(bytes, 4)?, body, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
+    Some((half(bytes, 4)?, word(bytes, 8)?, body, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
 fn attributes(mut bytes: &[u8]) -> Vec<(u16, Vec<u8>)> {
@@ -247,9 +272,9 @@ mod tests {
         let mut message = Message::new(RTM_NEWADDR, 0, &[2, 24, 0x80, 0, 7, 0, 0, 0]);
         message.attribute(IFA_LOCAL, &[10, 0, 0, 1]);
         message.attribute(IFA_BROADCAST, &[10, 0, 0]);
-        let bytes = message.finish();
-        let (kind, body, rest) = split(&bytes).unwrap();
-        assert_eq!((kind, rest.len()), (RTM_NEWADDR, 0));
+        let bytes = message.finish(5);
+        let (kind, number, body, rest) = split(&bytes).unwrap();
+        assert_eq!((kind, number, rest.len()), (RTM_NEWADDR, 5, 0));
         let address = Address::read(body).unwrap();
         assert_eq!(address.attributes.len(), 3);
         assert_eq!(address.attributes[0], (IFA_LOCAL, vec![10, 0, 0, 1]));
@@ -267,5 +292,41 @@ mod tests {
         let loopback = netlink.device("lo").unwrap();
         assert_eq!((loopback.index, netlink.addresses(&loopback).unwrap().len()), (1, 0), "its scope is the host");
         assert_eq!(netlink.device("corten-none").err(), Some(Errno::ENODEV));
+    }
+
+    /// As after a question whose answer could not be read.
+    #[test]
+    fn an_answer_that_nobody_read_answers_no_other_question() {
+        let netlink = Netlink::open().unwrap();
+        let unread = |message: Message| {
+            netlink.asked.set(netlink.asked.get() + 1);
+            let message = message.finish(netlink.asked.get());
+            socket::send(netlink.socket.as_raw_fd(), &message, MsgFlags::empty()).unwrap();
+        };
+        let mut about_none = Message::new(RTM_GETLINK, 0, &[0; LINK]);
+        about_none.attribute(IFLA_IFNAME, &c_bytes("corten-none"));
+        unread(about_none);
+        let loopback = netlink.device("lo").unwrap();
+        // Answers in several parts: all links.
+        unread(Message::new(RTM_GETLINK, NLM_F_DUMP, &[0; LINK]));
+        assert_eq!(netlink.device("corten-none").err(), Some(Errno::ENODEV));
+        unread(Message::new(RTM_GETLINK, NLM_F_ACK, &[0; LINK]));
+        assert_eq!(netlink.device("lo").unwrap().index, loopback.index);
+        assert_eq!(netlink.addresses(&loopback).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_another_process_sends_is_no_answer() {
+        let (netlink, other) = (Netlink::open().unwrap(), Netlink::open().unwrap());
+        socket::bind(netlink.socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).unwrap();
+        let own: NetlinkAddr = socket::getsockname(netlink.socket.as_raw_fd()).unwrap();
+        let mut forged = Message::new(NLMSG_ERROR, 0, &(-libc::EIO).to_ne_bytes());
+        forged.0.extend_from_slice(&[0; HEADER]);
+        let forged = forged.finish(1);
+        match socket::sendto(other.socket.as_raw_fd(), &forged, &own, MsgFlags::empty()) {
+            Err(Errno::EPERM | Errno::ECONNREFUSED) => return, // only root may
+            sent => assert_eq!(sent, Ok(forged.len())),
+        }
+        assert_eq!(netlink.device("lo").unwrap().index, 1);
     }
 }
