@@ -1,6 +1,7 @@
 //! create, start, kill, delete, run: a container's life, and the refusals along it.
 
 use corten_integration::{Runtime, eventually, on_every_view, once};
+use serde_json::json;
 
 const PAUSE: [&str; 2] = ["sleep", "1000"];
 
@@ -345,6 +346,46 @@ fn a_run_whose_container_cannot_be_deleted_says_so_and_ends_as_the_program_does(
         if t.runtime() != Runtime::Corten {
             let _ = std::fs::remove_dir_all(t.state_root().join(container.id()));
         }
+        t.assert_nothing_left();
+    });
+}
+
+/// A filter lets its read of the FIFO fail, whose number another container with the same configuration shows.
+#[test]
+fn a_start_tells_why_the_init_has_ended_while_it_waited() {
+    once(|t| {
+        if t.runtime() != Runtime::Corten {
+            return; // what waits between create and start is a runtime's own business
+        }
+        let filtered = |errno: i32, number: &str| {
+            let read = json!({"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno,
+                "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": number.parse::<u64>().unwrap()}]});
+            let bundle = t.bundle().args(&PAUSE).set("/process/noNewPrivileges", true);
+            t.container(bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [read]})))
+        };
+        let shows = filtered(0, "1000");
+        shows.create();
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", shows.pid())).unwrap().flatten();
+        let is_fifo =
+            |fd: &std::fs::DirEntry| std::fs::read_link(fd.path()).is_ok_and(|file| file.ends_with("start.fifo"));
+        let number = fds.into_iter().find(is_fifo).unwrap().file_name().into_string().unwrap();
+        shows.command("delete").option("--force").ok();
+        let container = filtered(libc::EIO, &number);
+        container.create();
+        container.wait_for("stopped");
+        for _ in 0..2 {
+            let output = container.command("start").fails(1);
+            assert!(output.stderr().contains("wait in the init for the start: Input/output error"), "{output}");
+        }
+        container.delete();
+        // One that has ended otherwise has only stopped.
+        let container = t.container(t.bundle().args(&PAUSE));
+        container.create();
+        container.kill("KILL");
+        container.wait_for("stopped");
+        let output = container.command("start").fails(1);
+        assert!(output.stderr().contains("cannot start a container that has stopped"), "{output}");
+        container.delete();
         t.assert_nothing_left();
     });
 }

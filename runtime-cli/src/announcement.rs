@@ -55,7 +55,7 @@ impl Announcement {
 }
 
 /// Deletes a container after a failure, which stays the one to report.
-pub(crate) fn delete_after(container: Container, failure: Failure) -> Failure {
+pub(crate) fn delete_after(mut container: Container, failure: Failure) -> Failure {
     match container.delete(Force::Yes) {
         Ok(_) => failure,
         Err(error) => Failure::new(format!("{}; delete the container: {error:#}", failure.message())),

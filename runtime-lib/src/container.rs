@@ -34,7 +34,7 @@ use std::time::Duration;
 /// use libcorten::{Container, Force};
 ///
 /// # fn main() -> libcorten::Result<()> {
-/// let container = Container::load("/run/corten", "web")?;
+/// let mut container = Container::load("/run/corten", "web")?;
 /// println!("{:?} {}", container.pid(), container.state()?.status);
 /// container.kill(15)?;
 /// container.delete(Force::Yes)?;
@@ -143,12 +143,7 @@ impl Container {
         let watch = Stopwatch::start(self.observer.as_ref());
         let (lock, record) = self.lock()?;
         let Some(fifo) = self.entry.open_start()? else {
-            let message = match self.entry.now(Some(&record), Some(&lock))?.status {
-                Status::Stopped => "cannot start a container that has stopped",
-                Status::Paused => "cannot start a container in the paused state",
-                _ => "cannot start an already running container",
-            };
-            return Err(Error::new(ErrorKind::WrongStatus, message));
+            return Err(self.not_to_be_started(&record, &lock)?);
         };
         nix::unistd::write(&fifo, b"s").map_err(|errno| Error::os("tell the init to start", errno))?;
         watch.lap("tell the init");
@@ -162,6 +157,20 @@ impl Container {
         })?;
         watch.lap("poststart hooks");
         Ok(())
+    }
+
+    /// Why a container cannot be started whose init does not wait.
+    fn not_to_be_started(&self, record: &Record, lock: &Lock) -> Result<Error> {
+        let message = match self.entry.now(Some(record), Some(lock))?.status {
+            // An init that has failed by itself, before anybody could hear of it.
+            Status::Stopped => match launch::failed_wait(&self.entry.report().unwrap_or_default()) {
+                Some(error) => return Ok(error),
+                None => "cannot start a container that has stopped",
+            },
+            Status::Paused => "cannot start a container in the paused state",
+            _ => "cannot start an already running container",
+        };
+        Ok(Error::new(ErrorKind::WrongStatus, message))
     }
 
     /// Sends `signal` to the container's first process. `SIGKILL` lets a paused container run, so that it ends, and goes to
@@ -216,30 +225,56 @@ impl Container {
 
     /// Removes the container: its cgroup, its state, and with [`Force::Yes`] its processes; then runs the poststop
     /// hooks. Gives the errors of hooks that failed: the container is gone nevertheless. A first process that this
-    /// handle made and nobody has waited for is reaped; with a handle of [`load`](Container::load) it is left to the
-    /// one that made it. Takes the handle also when it fails: the container, which is still there then, is found again by `load`.
+    /// handle made and nobody has waited for is reaped, and [`wait`](Self::wait) still tells how it ended; with a handle of
+    /// [`load`](Container::load) it is left to the one that made it.
+    ///
+    /// What failed can be tried again with the same handle, and takes up where the other left:
+    ///
+    /// ```no_run
+    /// use libcorten::{Container, ErrorKind, Force};
+    ///
+    /// # fn main() -> libcorten::Result<()> {
+    /// let mut container = Container::load("/run/corten", "web")?;
+    /// match container.delete(Force::No) {
+    ///     Err(error) if error.kind() == ErrorKind::WrongStatus => container.delete(Force::Yes)?,
+    ///     deleted => deleted?,
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::WrongStatus`] when it runs and force is not given.
-    pub fn delete(mut self, force: Force) -> Result<Vec<Error>> {
-        let observer = self.observer.take();
+    /// [`ErrorKind::WrongStatus`] when it runs and force is not given; [`ErrorKind::NotFound`] when it is deleted already.
+    pub fn delete(&mut self, force: Force) -> Result<Vec<Error>> {
+        let observer = self.observer.clone();
         let watch = Stopwatch::start(observer.as_ref());
         let lock = match force {
             Force::No => self.entry.lock()?,
             Force::Yes => self.lock_by_force()?,
         };
         self.must_be_current()?;
-        let record = match self.record.take().filter(|_| self.made_here) {
-            Some(record) => Some(record),
-            None => self.entry.record()?,
-        };
-        let Some(record) = record else {
+        // Of what others made updates may have changed it since. None is there when a delete was cut off, which may have been
+        // this handle's.
+        let read = if self.made_here && self.record.is_some() { None } else { self.entry.record()? };
+        let Some(record) = read.or_else(|| self.record.take()) else {
             // Its create was cut off before the first effect.
             self.entry.remove()?;
             return Ok(Vec::new());
         };
+        if let Err(error) = self.remove(&record, force, &lock, &watch) {
+            self.record = Some(record);
+            return Err(error);
+        }
+        self.record = None;
+        let errors = poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None));
+        watch.lap("poststop hooks");
+        Ok(errors)
+    }
+
+    /// Ends what is to be deleted, and removes what there is of it.
+    fn remove(&mut self, record: &Record, force: Force, lock: &Lock, watch: &Stopwatch<'_>) -> Result<()> {
         if self.has_its_cgroups()? {
-            self.end_processes(&record, force, &lock)?;
+            self.end_processes(record, force, lock)?;
             watch.lap("end the processes");
             record.cgroup.remove()?;
         } else {
@@ -248,9 +283,8 @@ impl Container {
         watch.lap("remove the cgroups");
         record.resctrl.as_ref().map_or(Ok(()), Group::remove)?;
         self.entry.remove()?;
-        let errors = poststop_errors(&record.hooks.poststop, &record_state(&record, "stopped", None));
-        watch.lap("remove the state, poststop hooks");
-        Ok(errors)
+        watch.lap("remove the state");
+        Ok(())
     }
 
     /// Whether the record says which cgroups are its own, and which were there: not if its create was killed while it made
@@ -260,12 +294,12 @@ impl Container {
     }
 
     /// Makes sure that all of its processes have ended.
-    fn end_processes(&self, record: &Record, force: Force, lock: &Lock) -> Result<()> {
+    fn end_processes(&mut self, record: &Record, force: Force, lock: &Lock) -> Result<()> {
         if !self.ending.is_known() {
             self.end_first(record, force, lock)?;
             if let (true, Some(pidfd)) = (self.made_here, &self.pidfd) {
                 // Our child, which nobody can wait for once this handle is gone. It has ended, so this does not block.
-                let _ = pidfd::wait(pidfd);
+                let _ = self.ending.wait(pidfd);
             }
         }
         // With the first process of a pid namespace all others in it have ended.

@@ -230,11 +230,12 @@ fn the_waiting_init_knows_nothing_of_its_caller() {
     let hidden = Hidden::make();
     let before = Caller::now();
     let id = place.id(0);
-    let container = place.builder(&id, place.config(&id, "true")).create().unwrap();
+    let mut container = place.builder(&id, place.config(&id, "true")).create().unwrap();
     let pid = container.pid().unwrap() as u32;
     hidden.assert_unknown_to(pid);
-    // Created and never started: delete ends it, and leaves no zombie to a caller who has no handle any more.
+    // Created and never started: delete ends it, and leaves no zombie to a caller who drops the handle.
     assert!(container.delete(Force::No).unwrap().is_empty());
+    drop(container);
     before.assert_unchanged();
     place.assert_nothing_left();
 }
@@ -267,7 +268,7 @@ fn programs_know_nothing_of_the_caller() {
             });
         }
         let id = place.id(0);
-        let container = place.builder(&id, place.config(&id, "exec sleep 1000")).run().unwrap();
+        let mut container = place.builder(&id, place.config(&id, "exec sleep 1000")).run().unwrap();
         let mut added = container.exec(["sleep", "1000"]).spawn().unwrap();
         for pid in [container.pid().unwrap(), added.pid()] {
             // Whether it is the init still or the program already.
@@ -338,6 +339,42 @@ fn exec_from_eight_threads_and_from_tokio() {
     place.assert_nothing_left();
 }
 
+/// By the handle that made the container, and by one that found it.
+#[test]
+fn a_delete_that_failed_is_tried_again_with_the_same_handle() {
+    let Some(_alone) = alone() else { return };
+    let place = Place::new("again");
+    let before = Caller::now();
+    let id = place.id(0);
+    let log = place.state_root().parent().unwrap().join("poststop.log");
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo ran >>{}", log.display())]}]);
+    for is_found in [false, true] {
+        let mut config = place.config(&id, "exec sleep 1000");
+        config["hooks"] = json!({ "poststop": hook });
+        let mut maker = place.builder(&id, config).run().unwrap();
+        let mut found = is_found.then(|| Container::load(place.state_root(), &id).unwrap());
+        let container = found.as_mut().unwrap_or(&mut maker);
+        assert_eq!(container.delete(Force::No).unwrap_err().kind(), ErrorKind::WrongStatus);
+        assert_eq!(container.state().unwrap().status, Status::Running);
+        // A directory that somebody else has put something into cannot be removed: all else is gone by then.
+        let foreign = place.state_root().join(&id).join("foreign");
+        std::fs::write(&foreign, "").unwrap();
+        assert_eq!(container.delete(Force::Yes).unwrap_err().errno(), Some(libc::ENOTEMPTY));
+        assert!(!log.exists());
+        std::fs::remove_file(foreign).unwrap();
+        assert!(container.delete(Force::No).unwrap().is_empty());
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "ran\n");
+        std::fs::remove_file(&log).unwrap();
+        // There is nothing more to delete, to ask or to run in.
+        assert_eq!(container.delete(Force::Yes).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(container.state().unwrap_err().to_string(), "container does not exist");
+        assert!(container.exec(["true"]).spawn().is_err());
+        assert_eq!(maker.wait().unwrap().code(), 128 + libc::SIGKILL);
+    }
+    before.assert_unchanged();
+    place.assert_nothing_left();
+}
+
 #[test]
 fn a_running_container_that_is_deleted_by_force_leaves_no_zombie() {
     let Some(_alone) = alone() else { return };
@@ -345,9 +382,10 @@ fn a_running_container_that_is_deleted_by_force_leaves_no_zombie() {
     let before = Caller::now();
     let id = place.id(0);
     let run = || place.builder(&id, place.config(&id, "sleep 100 & sleep 100")).run().unwrap();
-    let container = run();
+    let mut container = run();
     assert_eq!(container.state().unwrap().status, Status::Running);
     assert!(container.delete(Force::Yes).unwrap().is_empty());
+    drop(container);
     before.assert_unchanged();
     place.assert_nothing_left();
     // By another handle: the one that made the container can still ask how it ended.
@@ -413,6 +451,7 @@ fn what_fails_leaves_nothing_and_the_id_is_free_again() {
     assert_eq!(error.location(), Some("hooks.startContainer[0]"), "{error:#}");
     container.wait().unwrap();
     assert!(container.delete(Force::Yes).unwrap().is_empty());
+    drop(container);
     let error = place.builder(&id, inner_hook).run().unwrap_err();
     assert_eq!(error.location(), Some("hooks.startContainer[0]"), "{error:#}");
     before.assert_unchanged();

@@ -109,7 +109,7 @@ impl Crowd {
     }
 
     fn renew(&self, id: &str, found: Result<Container>) -> Result<()> {
-        match found.and_then(|container| container.delete(Force::Yes)) {
+        match found.and_then(|mut container| container.delete(Force::Yes)) {
             Ok(failed_hooks) => assert!(failed_hooks.is_empty()),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -151,7 +151,9 @@ impl Crowd {
     /// Deletes what is left and waits for everything that was ever made.
     fn end(self, what: &str) {
         for number in 0..CONTAINERS {
-            match Container::load(self.place.state_root(), &self.place.id(number)).and_then(|c| c.delete(Force::Yes)) {
+            match Container::load(self.place.state_root(), &self.place.id(number))
+                .and_then(|mut c| c.delete(Force::Yes))
+            {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 deleted => assert!(deleted.unwrap().is_empty()),
             }
@@ -268,7 +270,7 @@ fn a_handle_that_was_sent_to_another_thread_works_there() {
         first
     });
     *crowd.made.lock().unwrap() = made;
-    let first = first.join().unwrap();
+    let mut first = first.join().unwrap();
     assert!(first.delete(Force::Yes).unwrap().is_empty());
     crowd.end("handles");
 }

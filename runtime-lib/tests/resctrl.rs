@@ -144,7 +144,7 @@ fn a_named_group_outlives_its_containers() {
     let Some(place) = Place::new("named") else { return };
     place.file("gold/schemata", "L3:0=0000f\n");
     for rdt in [json!({"closID": "gold"}), json!({"closID": "gold", "l3CacheSchema": "L3:0=f"})] {
-        let container = place.builder(rdt, |_| {}).run().unwrap();
+        let mut container = place.builder(rdt, |_| {}).run().unwrap();
         assert_eq!(place.read("gold/tasks"), format!("{}\n", container.pid().unwrap()));
         assert_eq!(place.read("gold/schemata"), "L3:0=0000f\n", "it is not written to");
         container.delete(Force::Yes).unwrap();
@@ -167,7 +167,7 @@ fn lines_of_every_kind_are_written_and_a_shared_group_is_counted_by_container() 
     let id = &place.id;
     let rdt =
         json!({"l3CacheSchema": "L3:0=f\nMB:0=10", "memBwSchema": "MB:0=50", "schemata": ["L2:0=3", "L3CODE:0=f;1=f"]});
-    let container = place.builder(rdt, |_| {}).create().unwrap();
+    let mut container = place.builder(rdt, |_| {}).create().unwrap();
     assert_eq!(place.read(&format!("{id}/schemata")), "L3:0=f\nMB:0=50\nL2:0=3\nL3CODE:0=f;1=f\n");
     assert!(!place.has(&format!("{id}/mon_groups/{id}")), "nobody asked for it");
     place.empty(id);
@@ -182,7 +182,7 @@ fn lines_of_every_kind_are_written_and_a_shared_group_is_counted_by_container() 
         json!({"closID": "gold", "enableMonitoring": true, "schemata": ["L3:0=f;1=f"]}),
         json!({"closID": "gold", "enableMonitoring": true, "memBwSchema": "MB:0=100;1=100"}),
     ] {
-        let container = place.builder(rdt, |_| {}).run().unwrap();
+        let mut container = place.builder(rdt, |_| {}).run().unwrap();
         let pid = format!("{}\n", container.pid().unwrap());
         assert_eq!((place.read("gold/tasks"), place.read(&format!("{monitor}/tasks"))), (pid.clone(), pid));
         // What the kernel does with the directory that is to be removed.
@@ -197,7 +197,7 @@ fn lines_of_every_kind_are_written_and_a_shared_group_is_counted_by_container() 
     assert_eq!(place.read("gold/schemata"), "    L3:0=0000f;1=0000f\n    MB:0=100;1=100\n");
     // The group of all that are in none.
     place.file("mon_groups/other/tasks", "");
-    let container = place.builder(json!({"closID": "/", "enableMonitoring": true}), |_| {}).run().unwrap();
+    let mut container = place.builder(json!({"closID": "/", "enableMonitoring": true}), |_| {}).run().unwrap();
     assert_eq!(place.read("tasks"), format!("{}\n", container.pid().unwrap()));
     place.empty(&format!("mon_groups/{id}"));
     container.delete(Force::Yes).unwrap();

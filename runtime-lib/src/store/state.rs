@@ -126,6 +126,9 @@ impl Entry {
         let record = self.record()?;
         let now = self.now(record.as_ref(), None)?;
         let Some(record) = record else {
+            if !self.is_current()? {
+                return Err(Error::new(ErrorKind::NotFound, "container does not exist"));
+            }
             let text = format!("container {} is being created, or its creation was cut off", self.id());
             return Err(Error::new(ErrorKind::NotFound, text).hint("delete --force removes what is left"));
         };

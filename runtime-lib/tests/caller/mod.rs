@@ -99,7 +99,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         for state in Container::list(self.state_root()).map(|(states, _)| states).unwrap_or_default() {
-            let _ = Container::load(self.state_root(), &state.id).and_then(|container| container.delete(Force::Yes));
+            let _ =
+                Container::load(self.state_root(), &state.id).and_then(|mut container| container.delete(Force::Yes));
         }
     }
 }
