@@ -124,6 +124,22 @@ fn options_change_the_containers_own_process() {
     });
 }
 
+/// A user is a number; the image's file, in which a name may look like one, has no say in it.
+#[test]
+fn a_number_is_no_name_of_the_images_passwd() {
+    once(|t| {
+        let bundle = t.bundle();
+        let passwd = "root:x:0:0::/root:/bin/sh\n1000:x:0:0::/tmp:/bin/sh\n+7:x:0:0::/tmp:/bin/sh\n";
+        std::fs::remove_file(bundle.rootfs("/etc/passwd")).unwrap();
+        std::fs::write(bundle.rootfs("/etc/passwd"), passwd).unwrap();
+        let container = sleeping(t, bundle);
+        for (user, expected) in [("1000", "1000 0\n"), ("1000:1000", "1000 1000\n"), ("+7", "7 0\n")] {
+            let ids = stdout_of(t, &container, &["--user", user], &["sh", "-c", "echo $(id -u) $(id -g)"]);
+            assert_eq!(ids, expected, "{user}");
+        }
+    });
+}
+
 #[test]
 fn capabilities_are_the_containers_and_those_added() {
     once(|t| {

@@ -256,6 +256,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a thousand tests in a row")]
     fn far_verdicts_are_copied_and_far_tests_reached_by_one_jump() {
         const TESTS: u32 = 1000;
         let mut graph = Graph::default();

@@ -72,6 +72,7 @@ pub(super) fn every_call() -> Vec<Data> {
 
 /// Our reading of the source is Podman's: the same program, though it writes some elements otherwise.
 #[test]
+#[cfg_attr(miri, ignore = "a very large profile")]
 fn the_profile_is_turned_into_oci_form_as_podman_does() {
     let (ours, podmans) = (profile_for(&PODMAN), podman());
     assert_eq!(compiled(&ours, Arch::X86_64), compiled(&podmans, Arch::X86_64));
@@ -97,10 +98,11 @@ fn the_copy_is_that_of_the_package() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a very large profile")]
 fn every_call_gets_what_the_reference_says_in_few_steps() {
     let section = podman();
     let filter = compiled(&section, Arch::X86_64);
-    for call in thinned(every_call(), 40) {
+    for call in every_call() {
         let (verdict, steps) = machine::run(&filter.program, &call);
         assert_eq!(verdict, reference::answer(&section, Arch::X86_64, &call).verdict, "{call:?}");
         assert!(steps <= 19, "{steps}: {call:?}");
