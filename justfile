@@ -26,6 +26,10 @@ integration RUNTIME="corten" *ARGS:
 vm *ARGS:
     integration/vm/run {{ARGS}}
 
+# a command, the systemd tests if there is none, under a systemd of its own on this kernel: VIEW is v2, hybrid or v1 (root; systemd, dbus)
+systemd VIEW="v2" *COMMAND="cargo test --package corten-integration --test systemd --test stress":
+    integration/with-systemd -g {{VIEW}} {{COMMAND}}
+
 # engines of Debian 13 with the systemd cgroup driver, in the virtual machine: all, or cri, docker, podman and scenarios (root)
 vm-engines *ARGS:
     integration/vm/engines {{ARGS}}

@@ -65,6 +65,12 @@ fn assert_no_unit_left(t: &Sandbox) {
 
 #[test]
 fn cgroups_made_by_the_runtime() {
+    let version_1 = !Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    if version_1 && Path::new("/run/systemd/system").is_dir() {
+        skip!(
+            "on version 1 systemd moves processes out of cgroups that are not its own, and removes these, when it looks at its slices"
+        );
+    }
     on_every_view(|t| {
         live_and_die(t, false);
         t.assert_nothing_left();

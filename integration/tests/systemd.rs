@@ -254,6 +254,18 @@ fn daemon_reload() {
     assert!(Command::new("systemctl").arg("daemon-reload").status().unwrap().success());
 }
 
+/// The first process is in the unit's cgroup in each hierarchy of version 1 that a container needs.
+fn assert_in_all_hierarchies(container: &Container<'_>, unit: &str) {
+    let memberships = text(container.proc_file("cgroup"));
+    // name=elogind and the like belong to somebody else; of rdma and misc a root may be all there is.
+    let own: Vec<&str> = memberships.lines().filter(|line| line.ends_with(&format!("/system.slice/{unit}"))).collect();
+    for controller in ["pids", "devices", "freezer", "cpu", "name=systemd", "blkio"] {
+        let is_there =
+            |line: &&str| line.split(':').nth(1).is_some_and(|names| names.split(',').any(|name| name == controller));
+        assert!(own.iter().any(is_there), "{controller}: {memberships}");
+    }
+}
+
 #[test]
 fn on_version_1_a_scope_has_the_limits_in_all_hierarchies_and_ends_with_the_container() {
     needs_systemd!();
@@ -272,16 +284,7 @@ fn on_version_1_a_scope_has_the_limits_in_all_hierarchies_and_ends_with_the_cont
                 .set("/linux/resources/blockIO", json!({"throttleReadBpsDevice": [rate]}))
                 .add("/linux/resources/devices", json!({"allow": true, "type": "c", "major": 10, "access": "r"}))
         });
-        let memberships = text(container.proc_file("cgroup"));
-        // name=elogind and the like belong to somebody else; of rdma and misc a root may be all there is.
-        let own: Vec<&str> =
-            memberships.lines().filter(|line| line.ends_with(&format!("/system.slice/{unit}"))).collect();
-        for controller in ["pids", "devices", "freezer", "cpu", "name=systemd", "blkio"] {
-            let is_there = |line: &&str| {
-                line.split(':').nth(1).is_some_and(|names| names.split(',').any(|name| name == controller))
-            };
-            assert!(own.iter().any(is_there), "{controller}: {memberships}");
-        }
+        assert_in_all_hierarchies(&container, &unit);
         let file = |controller: &str, file: &str| {
             text(Path::new(CGROUPS).join(controller).join("system.slice").join(&unit).join(file))
         };

@@ -108,7 +108,7 @@ pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
     let absent = open
         || ["/state/container", "/state/container/notify"].iter().any(|end| path.ends_with(end))
         || [".json", "start.fifo"].iter().any(|end| path.ends_with(end))
-        || (path.starts_with("/proc/") && path.ends_with("/stat"))
+        || (path.starts_with("/proc/") && ["/stat", "/cgroup"].iter().any(|end| path.ends_with(end)))
         || path.starts_with("/sys/fs/cgroup")
         // Without it there is no link to it.
         || path == "/proc/kcore";

@@ -10,8 +10,8 @@ use nix::sys::stat::Mode;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// How often a directory is made again that somebody removes between its making and that of the one in it.
-const RACES: usize = 8;
+/// How often a directory is made again that somebody removes between its making and that of the one in it, or before anybody is in it.
+pub(crate) const RACES: usize = 8;
 
 /// What [`Cgroup::create`] has made.
 #[derive(Debug, Clone)]
@@ -61,6 +61,11 @@ impl Made {
         self.cgroup.scope.is_none() && !matches!(self.cgroup.paths, CgroupPaths::V2 { .. })
     }
 
+    /// Then the init has to wait for them, before it makes its devices.
+    pub(crate) fn rules_after_join(&self) -> bool {
+        self.cgroup.scope.is_some() && self.cgroup.is_version_1()
+    }
+
     fn apply_writes(&self, plan: &CgroupPlan, writes: &[CgroupWrite]) -> Result<()> {
         let paths = &self.cgroup.paths;
         let enabling = enable_all(plan, self.cgroup.scope.is_some());
@@ -92,7 +97,10 @@ impl Made {
     /// # Errors
     /// Those of [`Cgroup::join`]; systemd cannot be reached, refuses, or does not answer in time.
     pub fn join(&self, plan: &CgroupPlan, pid: i32) -> Result<()> {
-        let (Some(scope), Some(asked)) = (&self.cgroup.scope, &plan.systemd) else { return self.join_own(plan, pid) };
+        if self.rules_before_join() {
+            self.write_rules(plan)?;
+        }
+        let (Some(scope), Some(asked)) = (&self.cgroup.scope, &plan.systemd) else { return self.cgroup.join(pid) };
         let version_1 = self.cgroup.is_version_1();
         let mut properties = properties_of(&plan.writes);
         if version_1 {
@@ -116,25 +124,11 @@ impl Made {
         if version_1 { self.join_beside_systemd(pid) } else { Ok(()) }
     }
 
-    /// Those that are not systemd's. A systemd that looks at its slices, as at a reload, removes whatever is empty in the hierarchies of
-    /// version 1: what it takes away before somebody is in it is made again.
-    fn join_own(&self, plan: &CgroupPlan, pid: i32) -> Result<()> {
-        let join = || {
-            if self.rules_before_join() {
-                self.write_rules(plan)?;
-            }
-            self.cgroup.join(pid)
-        };
-        let mut joined = join();
-        for _ in 0..RACES {
-            let is_there = || self.own_directories().iter().all(|directory| directory.is_dir());
-            if joined.is_ok() || !self.cgroup.is_version_1() || is_there() {
-                break;
-            }
-            self.make_missing()?;
-            joined = join();
-        }
-        joined
+    /// Whether one of the container's directories is not there any more. A systemd that looks at its slices, as at a reload, removes
+    /// whatever is empty in the hierarchies of version 1: also what is to be joined in a moment.
+    pub(crate) fn has_lost_any(&self) -> bool {
+        let own = self.own_directories();
+        self.rules_before_join() && !own.iter().all(|directory| directory.is_dir())
     }
 
     /// Version 1 has hierarchies that systemd leaves alone, and others in which it makes a unit's cgroup only when a
@@ -144,11 +138,14 @@ impl Made {
         self.cgroup.join_all(pid)
     }
 
-    fn make_missing(&self) -> Result<()> {
+    /// Makes those of the container's directories that are not there (any more).
+    ///
+    /// # Errors
+    /// As for [`Cgroup::make`].
+    pub(crate) fn make_missing(&self) -> Result<()> {
         for directory in self.cgroup.paths.directories() {
             let mut fresh = Vec::new();
-            let path = directory.absolute();
-            make_directory(directory, &mut fresh).or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })?;
+            make_directory(directory, &mut fresh)?;
             if directory.controllers.iter().any(|name| name == "cpuset") {
                 inherit_cpuset(directory, &fresh)?;
             }
@@ -274,6 +271,7 @@ fn make_directories(made: &mut Made) -> Result<()> {
         make_directory(directory, &mut made.directories)?;
         let own = directory.absolute();
         if !made.directories.contains(&own) {
+            may_be_taken_over(&own)?;
             made.cgroup.note_existing(&own);
         }
         if directory.controllers.iter().any(|name| name == "cpuset") {
@@ -283,7 +281,7 @@ fn make_directories(made: &mut Made) -> Result<()> {
     Ok(())
 }
 
-/// Makes the container's directory in one hierarchy and the missing ones above it.
+/// Makes the container's directory in one hierarchy, unless it is there, and the missing ones above it.
 fn make_directory(directory: &CgroupDirectory, made: &mut Vec<PathBuf>) -> Result<()> {
     let path = directory.absolute();
     let fault = |path: &Path, e: Errno| Error::os(format!("mkdir {}", path.display()), e).at("linux.cgroupsPath");
@@ -293,7 +291,7 @@ fn make_directory(directory: &CgroupDirectory, made: &mut Vec<PathBuf>) -> Resul
                 made.push(path);
                 return Ok(());
             }
-            Err(Errno::EEXIST) => return may_be_taken_over(&path),
+            Err(Errno::EEXIST) => return Ok(()),
             Err(Errno::ENOENT) => make_above(directory, made).map_err(|(path, e)| fault(&path, e))?,
             Err(e) => return Err(fault(&path, e)),
         }

@@ -24,6 +24,7 @@ mod update;
 pub use crate::plan::cgroup::{CgroupDirectory, CgroupMount, CgroupPaths, CgroupPlan, Driver};
 pub use below::SubCgroup;
 pub use create::Made;
+pub(crate) use create::RACES;
 pub use oom::OomWatch;
 pub use stats::Stats;
 pub(crate) use systemd::must_run as systemd_must_run;

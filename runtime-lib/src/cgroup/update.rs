@@ -53,7 +53,8 @@ impl Cgroup {
             self.freeze()?;
         }
         let told = self.tell_manager(writes, devices);
-        let thawed = if running { self.thaw() } else { Ok(()) };
+        // Whatever keeps it from that for a moment: it is not to stand still for good.
+        let thawed = if running { self.thaw().or_else(|_| self.thaw()) } else { Ok(()) };
         told.and(thawed)
     }
 

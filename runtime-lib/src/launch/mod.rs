@@ -93,6 +93,18 @@ pub(crate) fn begin<'a>(
     into: &Places<'_>,
     privileged: bool,
 ) -> Result<Launch<'a, Building>> {
+    let mut begun = try_to_begin(plan, io, into, privileged);
+    for _ in 0..crate::cgroup::RACES {
+        if begun.is_ok() || !into.made.has_lost_any() {
+            break;
+        }
+        into.made.make_missing()?;
+        begun = try_to_begin(plan, io, into, privileged);
+    }
+    begun
+}
+
+fn try_to_begin<'a>(plan: &'a Plan, io: &Io<'_>, into: &Places<'_>, privileged: bool) -> Result<Launch<'a, Building>> {
     let joined = open_namespaces(plan)?;
     let trees = id_mapped::make(plan, &joined, privileged)?;
     let hook_output = has_inner_hooks(plan).then(|| memfd::scratch(c"hook output")).transpose();
@@ -100,9 +112,10 @@ pub(crate) fn begin<'a>(
     let into_cgroup = into.made.clone_fd()?;
     let new_cgroup = plan.namespaces.is_new(crate::spec::NamespaceKind::Cgroup);
     // Realtime scheduling takes a budget of the cgroup, and memory policies are relative to its nodes.
-    // Hooks and sysctls of the init may be about devices.
+    // Hooks and sysctls of the init may be about network devices. Devices cannot be made while rules are written the first of which
+    // forbids all; with systemd that is only when the init has joined.
     let scheduled = plan.process.scheduler.is_some() || plan.memory_policy.is_some();
-    let limits_first = scheduled || !plan.net_devices.is_empty();
+    let limits_first = scheduled || !plan.net_devices.is_empty() || into.made.rules_after_join();
     // Hooks of the init must not run outside of the cgroups either, and what systemd makes is not there before.
     let needs_cgroup = new_cgroup || !plan.hooks.create_container.is_empty() || plan.cgroup.systemd.is_some();
     let mut hand_offs = orders::HandOffs {

@@ -123,8 +123,9 @@ impl<'a> Session<'a> {
             // It has closed the socket: nothing more will come, and what came is to be read.
             Some(libc::EPIPE | libc::ECONNRESET) => true,
             errno => {
-                // The kernel may not find a process any more that is still about to end, nor its descriptors (EBADF, of older ones).
-                let is_lost = matches!(errno, Some(libc::ESRCH | libc::EBADF));
+                // The kernel may not find a process any more that is still about to end, nor its descriptors (EBADF, of older ones);
+                // nor does systemd, in words of its own.
+                let is_lost = matches!(errno, None | Some(libc::ESRCH | libc::EBADF));
                 let patience = Duration::from_millis(if is_lost { 100 } else { 0 });
                 let ends = |child: &Child| pidfd::ends_within(&child.pidfd, patience).unwrap_or(false);
                 self.child.as_ref().is_some_and(ends)
