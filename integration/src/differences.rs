@@ -314,6 +314,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     (Crun, "a link at /dev of the image", "it follows it, and makes its own links and devices outside of the image"),
     (Crun, "ids_that_would_leave_the_state_directory", "it accepts /a"),
     (Crun, "arrays_in_place_of_objects", "it takes some of them as empty objects"),
+    (
+        Crun,
+        "without_a_hierarchy_for_devices_no_container_of_roots_is_made",
+        "it refuses as well, and leaves the cgroups",
+    ),
     (Crun, "linux", "it accepts, or ignores, several elements that runc refuses, such as a namespace listed twice"),
     (Crun, "process", "it accepts, or ignores, several elements that runc refuses, such as a relative cwd"),
     (Crun, "signals_that_do_not_exist", "it takes an unknown name for signal 0"),

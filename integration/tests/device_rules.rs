@@ -314,3 +314,19 @@ fn rules_of_a_cgroup_with_others_below() {
         let _ = std::fs::remove_dir(own);
     });
 }
+
+/// Nothing would keep its root from making the node of any device and using it.
+#[test]
+fn without_a_hierarchy_for_devices_no_container_of_roots_is_made() {
+    once(|t| {
+        if t.view().is_unified() {
+            skip!("version 2 needs none");
+        }
+        t.host_shell("umount /sys/fs/cgroup/devices");
+        for bundle in [t.bundle(), t.bundle().remove("/linux/resources")] {
+            let output = t.container(bundle.args(&["true"])).command("run").fails(1);
+            assert!(output.stderr().contains("devices"), "{output}");
+            t.assert_nothing_left();
+        }
+    });
+}

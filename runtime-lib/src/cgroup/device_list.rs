@@ -5,6 +5,7 @@
 //! (cgroup-v1/devices.rst, *Hierarchy*). So what is in effect is read, and only the differences are written, what is added
 //! before what is taken away.
 
+use super::Cgroup;
 use super::create::is_rootless;
 use super::files::{self, ControlFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -51,6 +52,22 @@ impl DeviceList {
             DeviceList::Only(rules) => rules.iter().map(|(&key, &access)| rule(key, access)).collect(),
         };
         DevicePolicy { allow_by_default: *self == DeviceList::AllowAll, exceptions }
+    }
+}
+
+impl Cgroup {
+    /// Where version 1 has no hierarchy for them, rules would keep nobody from a device, and root of a container can make
+    /// the node of any. Who is root nowhere but in a user namespace cannot.
+    ///
+    /// # Errors
+    /// The rules deny something, and nothing would.
+    pub(crate) fn must_keep_from_devices(&self, rules: &DevicePolicy) -> Result<()> {
+        let can = !self.is_version_1() || self.paths.of_controller("devices").is_some();
+        if can || !rules.denies_something() || is_rootless() {
+            return Ok(());
+        }
+        let text = "this host has no cgroup v1 controller devices: the container could use every device";
+        Err(Error::new(ErrorKind::Unsupported, text).at("linux.resources.devices"))
     }
 }
 

@@ -16,6 +16,9 @@ impl Cgroup {
     /// The kernel refuses a limit: the error names the element of the configuration.
     pub fn update(&self, change: &CgroupPlan, with_devices: bool) -> Result<()> {
         self.must_be_ours()?;
+        if with_devices {
+            self.must_keep_from_devices(&change.devices)?;
+        }
         let own: Vec<PathBuf> = self.paths.directories().map(CgroupDirectory::absolute).collect();
         let limits: Vec<CgroupWrite> = change.writes.iter().filter(|write| !is_device_rule(write)).cloned().collect();
         let mut old = Vec::new();

@@ -283,6 +283,7 @@ impl ContainerBuilder {
 /// Records what was chosen and makes the cgroups.
 fn acquire(plan: &mut Plan, entry: &Entry, bundle: &Bundle) -> Result<(Record, Made)> {
     let mut record = Record::new(plan, Cgroup::chosen(&plan.cgroup), bundle.config());
+    record.cgroup.must_keep_from_devices(&plan.cgroup.devices)?;
     // Before the first effect: whoever finds this after a crash knows what to clean up.
     entry.write_record(&record)?;
     let made = record.cgroup.make(&plan.cgroup)?;

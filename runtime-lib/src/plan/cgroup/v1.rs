@@ -165,7 +165,7 @@ impl V1<'_> {
     fn devices(&mut self) -> Result<()> {
         let policy = self.plan.devices.clone();
         if self.plan.paths.of_controller("devices").is_none() {
-            // Without that hierarchy nothing can be denied; runc goes on as well.
+            // Who makes the cgroup refuses that, unless the caller could not make device nodes either.
             return Ok(());
         }
         let (default, exception) =
