@@ -111,6 +111,30 @@ fn roots_containers_have_the_controllers_of_the_top() {
     }
 }
 
+/// And what it says will be refused, is.
+#[test]
+fn version_1_needs_controllers_for_devices_and_pauses() {
+    let t = sandbox!();
+    if t.view().is_unified() {
+        skip!("version 2 has both always");
+    }
+    let health = |subject: &str| find(&ask(&t), "cgroups", subject)["health"].as_str().unwrap().to_owned();
+    assert_eq!((health("devices"), health("freezer")), ("good".into(), "good".into()));
+    t.host_shell("umount /sys/fs/cgroup/devices /sys/fs/cgroup/freezer");
+    assert_eq!(health("devices"), "missing");
+    if std::path::Path::new("/sys/fs/cgroup/unified/cgroup.controllers").exists() {
+        assert_eq!(find(&ask(&t), "cgroups", "freezer")["detail"], "that of version 2");
+        t.host_shell("umount /sys/fs/cgroup/unified");
+    }
+    assert_eq!(health("freezer"), "limited");
+    let output = t.container(t.bundle().args(&["true"])).command("run").fails(1);
+    assert!(
+        output.stderr().contains("linux.resources.devices: this host has no cgroup v1 controller devices"),
+        "{output}"
+    );
+    t.assert_nothing_left();
+}
+
 #[test]
 fn who_may_not_write_the_state_directory_is_told() {
     let t = sandbox!();

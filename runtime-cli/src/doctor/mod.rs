@@ -190,11 +190,37 @@ fn cgroups() -> Vec<Finding> {
             ),
         });
     }
+    if !host.v1.is_empty() {
+        findings.extend(of_version_1(&available, host.v2.is_some()));
+    }
     findings.push(systemd());
     if !nix::unistd::geteuid().is_root() {
         findings.push(delegation(&host));
     }
     findings
+}
+
+/// What version 1 has controllers for, and version 2 always.
+fn of_version_1(available: &[String], beside_version_2: bool) -> [Finding; 2] {
+    let is_there = |name: &str| available.iter().any(|controller| controller == name);
+    let fix = "a kernel with the controller, mounted below /sys/fs/cgroup";
+    let devices = match (is_there("devices"), nix::unistd::geteuid().is_root()) {
+        (true, _) => Finding::good("cgroups", "devices", "the controller is there"),
+        (false, true) => {
+            let detail = "no such controller: nothing keeps root's containers from devices, so that all are refused";
+            Finding::missing("cgroups", "devices", detail, fix)
+        }
+        (false, false) => Finding::good("cgroups", "devices", "not needed: an ordinary user cannot make device nodes"),
+    };
+    let freezer = match (is_there("freezer"), beside_version_2) {
+        (true, _) => Finding::good("cgroups", "freezer", "the controller is there"),
+        (false, true) => Finding::good("cgroups", "freezer", "that of version 2"),
+        (false, false) => {
+            let detail = "no such controller: containers cannot be paused";
+            Finding::limited("cgroups", "freezer", detail, fix)
+        }
+    };
+    [devices, freezer]
 }
 
 /// Whether systemd can be asked for a cgroup: by root its system manager, by an ordinary user the user's own.

@@ -254,12 +254,17 @@ fn hint(report: &Report) -> Option<&'static str> {
 
 /// What the kernel was given where it says no more than that it is wrong.
 fn mount_hint(report: &Report, plan: &Plan) -> Option<String> {
-    let (Phase::Mounts, Op::Mount) = (report.phase, report.op) else { return None };
+    let unknown = |label: &String| format!("does SELinux know linux.mountLabel {label}?");
+    match (report.phase, report.op, report.errno) {
+        (Phase::MaskedPaths, Op::Mount, libc::EINVAL) => return plan.mask_context.as_ref().map(unknown),
+        (Phase::Mounts, Op::Mount, _) => {}
+        _ => return None,
+    }
     let MountAction::Filesystem { fstype, data, context, .. } = &plan.mounts.get(report.index as usize)?.action else {
         return None;
     };
     match (report.errno, context) {
-        (libc::EINVAL, Some(label)) => Some(format!("does SELinux know linux.mountLabel {label}?")),
+        (libc::EINVAL, Some(label)) => Some(unknown(label)),
         (libc::ENODEV, _) => Some(format!("the kernel has no file system {fstype:?}: see /proc/filesystems")),
         (libc::EINVAL, None) if !data.is_empty() => Some(format!("are these options that {fstype} has? {data}")),
         _ => None,
@@ -326,6 +331,32 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{Hierarchy, Host, HostCgroups};
+    use crate::plan::{self, Choices};
+    use crate::{Bundle, ContainerId};
+
+    #[test]
+    fn a_label_that_is_refused_is_told_wherever_it_is_used() {
+        let mut config = serde_json::to_value(crate::spec::example(None, true)).unwrap();
+        config["linux"]["mountLabel"] = serde_json::json!("no_such_label");
+        let bundle = Bundle::with_config("/bundle", config.to_string().as_bytes()).unwrap();
+        let v2 = Hierarchy { controllers: vec![], mount_point: "/sys/fs/cgroup".into(), own_path: "/".into() };
+        let host = Host { cgroups: HostCgroups { v1: vec![], v2: Some(v2) }, euid: 0, resctrl: None };
+        let mut plan = plan::lower(&bundle, &ContainerId::new("label").unwrap(), &host, &Choices::default()).unwrap();
+        let is_labelled =
+            |step: &plan::MountStep| matches!(&step.action, MountAction::Filesystem { context: Some(_), .. });
+        let mount = plan.mounts.iter().position(is_labelled).unwrap();
+        let told = |plan: &Plan, phase: Phase, index: usize, op: Op, errno: i32| {
+            let report = Report { phase, op, index: index as u32, errno, detail: 0 };
+            format!("{:#}", render(&report, plan)).contains("does SELinux know linux.mountLabel no_such_label?")
+        };
+        assert!(told(&plan, Phase::MaskedPaths, 0, Op::Mount, libc::EINVAL));
+        assert!(told(&plan, Phase::Mounts, mount, Op::Mount, libc::EINVAL));
+        assert!(!told(&plan, Phase::MaskedPaths, 0, Op::Mount, libc::ENOMEM));
+        assert!(!told(&plan, Phase::MaskedPaths, 0, Op::Attach, libc::EINVAL));
+        plan.mask_context = None;
+        assert!(!told(&plan, Phase::MaskedPaths, 0, Op::Mount, libc::EINVAL));
+    }
 
     #[test]
     fn a_filter_that_the_kernel_refuses_names_flag_or_action() {
