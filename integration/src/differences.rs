@@ -20,6 +20,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Crun, "a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone", "it uses it"),
     (Runc, "cgroup ownership without systemd", "it changes the owner only of what systemd made"),
+    (
+        Runc,
+        "a_cgroup_nested_deeper_than_a_path_can_tell_is_deleted",
+        "it logs an error, leaves the cgroup, and exits with 0",
+    ),
     (Crun, "cgroup ownership without systemd", "it changes the owner only of what systemd made"),
     (Runc, "cpu.weight of the default cpu.shares", "1.1 has the older formula: 39 instead of 100 (1.3.2 has today's)"),
     (Runc, "update of one of two values", "a quota without a period has the kernel's default period"),

@@ -306,6 +306,25 @@ fn a_container_that_may_write_to_its_cgroup_owns_it() {
     });
 }
 
+/// A path ends at 4096 bytes; who may write to its cgroup goes on from there, one directory at a time.
+#[test]
+fn a_cgroup_nested_deeper_than_a_path_can_tell_is_deleted() {
+    on_every_view(|t| {
+        let mut bundle = t.bundle().namespace("cgroup", "");
+        let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+        let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").unwrap();
+        cgroup["options"] = json!(["nosuid", "noexec", "nodev"]);
+        let script = "n=d$(printf %0200d 0); cd /sys/fs/cgroup; [ -d pids ] && cd -P pids; \
+                      for i in $(seq 30); do mkdir $n && cd -P $n || exit; done; echo made; exec sleep 1000";
+        let container = t.container(bundle.sh(script));
+        let output = container.run_detached();
+        eventually("it has nested them", || output.stdout() == "made\n");
+        assert!(container.cgroup(ANY).join(format!("d{:0200}", 0)).is_dir());
+        container.command("delete").option("--force").ok();
+        t.assert_nothing_left();
+    });
+}
+
 #[test]
 fn the_root_of_the_cgroup_namespace_is_the_containers_own_cgroup() {
     on_every_view(|t| {

@@ -4,7 +4,14 @@ use super::create::is_rootless;
 use super::found::is_marked;
 use super::{Cgroup, devices, files};
 use crate::error::{Error, Result};
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -120,10 +127,70 @@ fn try_tree(directory: &Path) -> Result<(), Errno> {
         Err(Errno::EBUSY | Errno::ENOTEMPTY) => {}
         result => return result,
     }
-    for below in files::subdirectories(directory) {
-        try_tree(&below)?;
+    match files::open_directory(directory) {
+        Ok(opened) => remove_below(opened)?,
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(e) => return Err(e),
     }
     remove_directory(directory)
+}
+
+/// A directory that is to be removed.
+struct Name {
+    name: OsString,
+    /// What was below is removed.
+    is_emptied: bool,
+}
+
+/// Removes all cgroups below `at`, each by its name in the one above: who may make them can nest them deeper than a path
+/// can tell (`PATH_MAX`), or than there are descriptors. They cannot be moved to another place.
+fn remove_below(mut at: OwnedFd) -> Result<(), Errno> {
+    let mut levels = vec![names(&at)?];
+    while let Some(level) = levels.last_mut() {
+        let Some(last) = level.last_mut() else {
+            levels.pop();
+            if !levels.is_empty() {
+                at = open_below(&at, OsStr::new(".."))?;
+            }
+            continue;
+        };
+        match unlinkat(&at, last.name.as_os_str(), UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => drop(level.pop()),
+            Err(Errno::EBUSY | Errno::ENOTEMPTY) if !last.is_emptied => {
+                last.is_emptied = true;
+                match open_below(&at, &last.name) {
+                    Ok(child) => {
+                        levels.push(names(&child)?);
+                        at = child;
+                    }
+                    Err(Errno::ENOENT) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn open_below(at: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    openat(at, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// The cgroups directly below; none when it is gone meanwhile.
+fn names(directory: &OwnedFd) -> Result<Vec<Name>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::from_fd(open_below(directory, OsStr::new("."))?)?.iter() {
+        let entry = match entry {
+            Err(Errno::ENOENT) => break,
+            entry => entry?,
+        };
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if entry.file_type() == Some(Type::Directory) && name != "." && name != ".." {
+            names.push(Name { name: name.to_owned(), is_emptied: false });
+        }
+    }
+    Ok(names)
 }
 
 /// One that is gone already is no fault.
@@ -134,5 +201,49 @@ fn remove_directory(directory: &Path) -> Result<(), Errno> {
             Errno::ENOENT => Ok(()),
             e => Err(e),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::mkdirat;
+
+    /// Makes `depth` directories, each in the one before; gives the last.
+    fn nest(root: &Path, name: &str, depth: usize) -> OwnedFd {
+        (0..depth).fold(files::open_directory(root).unwrap(), |at, _| {
+            mkdirat(&at, name, Mode::from_bits_truncate(0o755)).unwrap();
+            open_below(&at, OsStr::new(name)).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_tree_deeper_than_a_path_can_tell_is_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("cgroup");
+        std::fs::create_dir(&root).unwrap();
+        nest(&root, &"d".repeat(200), 30);
+        // More than there are descriptors.
+        nest(&root, "e", 1500);
+        for number in 0..20 {
+            std::fs::create_dir_all(root.join(format!("wide/{number}/below"))).unwrap();
+        }
+        tree(&root).unwrap();
+        assert!(!root.exists());
+        tree(&root).unwrap();
+    }
+
+    #[test]
+    fn what_stays_busy_far_below_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("cgroup");
+        std::fs::create_dir(&root).unwrap();
+        let last = nest(&root, &"d".repeat(200), 30);
+        // No directory may be removed that has a file in it, as no cgroup that has a process.
+        let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        drop(openat(&last, "busy", flags, Mode::from_bits_truncate(0o600)).unwrap());
+        assert_eq!(try_tree(&root), Err(Errno::ENOTEMPTY));
+        unlinkat(&last, "busy", UnlinkatFlags::NoRemoveDir).unwrap();
+        assert_eq!(try_tree(&root), Ok(()));
     }
 }
