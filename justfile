@@ -122,10 +122,12 @@ loop COUNT="1000": build
     done
     echo "{{COUNT}} runs"
 
-# pure code under miri: the plan, the end of the seccomp compiler, what the launcher and the init say to each other (nightly, miri, rust-src; slow)
+# pure code under miri: the plan, the seccomp compiler, what the launcher and the init say to each other, some of the reading of config.json (nightly, miri, rust-src; a quarter of an hour)
 miri *ARGS:
     MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --package libcorten --lib -- \
-        id:: plan:: launch::wire_tests cgroup::devices seccomp::emit seccomp::graph seccomp::lower {{ARGS}}
+        id:: error::tests plan:: seccomp:: launch::orders launch::report launch::undo launch::wire_tests observe:: cgroup::device \
+        store::record::tests::times spec::mount_options spec::process spec::sysctl spec::properties \
+        spec::tests::every spec::tests::reading::broken spec::tests::reading::no_ spec::tests::reading::null {{ARGS}}
 
 # the library under AddressSanitizer (`address`) or, in programs with many threads, ThreadSanitizer (`thread`) (nightly, rust-src; root)
 sanitize KIND *ARGS:

@@ -325,6 +325,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "reads the whole schema")]
     fn the_names_are_those_of_the_specifications_schema() {
         let files: BTreeMap<String, Value> =
             SCHEMA.iter().map(|(name, text)| ((*name).to_owned(), serde_json::from_str(text).unwrap())).collect();

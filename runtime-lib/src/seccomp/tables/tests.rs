@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
 use super::*;
-use crate::trials::{self, thinned};
+use crate::trials::thinned;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,13 +11,13 @@ fn names_are_sorted_and_each_is_found_at_its_own_place() {
     assert_eq!(all.len(), names::COUNT);
     assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
     assert!(all.iter().all(|name| !name.is_empty()));
-    for (index, name) in thinned(all.iter().enumerate(), 50) {
+    for (index, name) in thinned(all.iter().enumerate(), 20) {
         assert_eq!(Name::find(name).map(|found| usize::from(found.0)), Some(index), "{name}");
     }
     // From everywhere to everywhere, in every order.
     for from in thinned(0..names::COUNT + 1, 2) {
         let mut finder = Finder { next: from };
-        for index in thinned((0..names::COUNT).step_by(7), 10) {
+        for index in thinned((0..names::COUNT).step_by(7), 5) {
             finder.next = from;
             assert_eq!(finder.find(all[index]).map(|found| usize::from(found.0)), Some(index), "{from}");
             assert_eq!(finder.next, index + 1);
@@ -83,7 +83,7 @@ fn every_table_has_the_calls_that_all_architectures_share() {
         &M68K,
         &SH,
     ];
-    for (index, table) in thinned(tables.iter().enumerate(), 3) {
+    for (index, table) in thinned(tables.iter().enumerate(), 2) {
         for name in ["read", "write", "openat", "execveat", "mseal", "exit_group", "mount_setattr"] {
             assert!(Name::find(name).unwrap().number(table).is_some(), "table {index}: {name}");
         }
@@ -107,6 +107,7 @@ fn definitions(header: &str) -> Vec<(&str, u32)> {
 /// Numbers never change, so whatever release's headers are installed: what they have, the tables have too, unless it is newer.
 /// Debian has them where there is a C library to link with (libc6-dev needs linux-libc-dev).
 #[test]
+#[cfg_attr(miri, ignore = "reads the headers of the machine")]
 fn the_tables_have_every_call_of_the_headers_of_this_machine() {
     let sample = "#define __NR_read 0\n#define __NR_ioctl (__X32_SYSCALL_BIT + 514)\n#define __NR_a __NR_b\nint x;\n";
     assert_eq!(definitions(sample), [("read", 0), ("ioctl", 514)]);
@@ -120,7 +121,7 @@ fn the_tables_have_every_call_of_the_headers_of_this_machine() {
         let calls = definitions(&header);
         assert!(calls.len() > 300, "{file}: {}", calls.len());
         let highest = Name::all().filter_map(|name| name.number(table)).max().unwrap();
-        for (name, number) in thinned(calls, 20) {
+        for (name, number) in calls {
             match Name::find(name).and_then(|name| name.number(table)) {
                 Some(ours) => assert_eq!(ours, number, "{file}: {name}"),
                 None => assert!(number > highest, "{file}: {name} is missing, and not newer than the tables"),
@@ -128,12 +129,7 @@ fn the_tables_have_every_call_of_the_headers_of_this_machine() {
             seen += 1;
         }
     }
-    assert!(
-        seen > 1000
-            || !trials::ALL
-            || !cfg!(target_arch = "x86_64")
-            || !Path::new("/usr/include/x86_64-linux-gnu/asm").exists()
-    );
+    assert!(seen > 1000 || !cfg!(target_arch = "x86_64") || !Path::new("/usr/include/x86_64-linux-gnu/asm").exists());
 }
 
 /// Byte for byte, for all architectures: `just seccomp-tables` fetches the headers that the tables come from (linux-libc-dev
