@@ -4,8 +4,9 @@
 #
 # VIEW=v2 shows the engine only version 2 of the cgroups, with whatever controllers the machine has there; v1 only version 1.
 #
-# CGROUP_DRIVER=systemd is for the virtual machine of integration/vm/engines: the engine has systemd make the cgroups, and nothing is
-# isolated, since the machine is thrown away. Scenarios that begin with systemd_ run only there, and QUICK_SYSTEMD is the selection.
+# CGROUP_DRIVER=systemd: the engine has systemd make the cgroups, one of integration/with-systemd (VIEW is its -g; hybrid where version 1
+# is mounted). In the virtual machine of integration/vm/engines that is the machine's, and nothing is isolated, since it is thrown
+# away. Scenarios that begin with systemd_ run only so, and QUICK_SYSTEMD is the selection.
 #
 # A scenario is a function `scenario_NAME` of the script, run in a shell of its own with -e: it fails with its first command that fails,
 # and is over after SCENARIO_LIMIT seconds. QUICK names the selection for a gate.
@@ -30,17 +31,18 @@ runtime_path() {
 # same as engines take it) and driver (of the cgroups).
 isolate() {
 	driver=${CGROUP_DRIVER:-cgroupfs}
-	if [ "$driver" = systemd ]; then
-		[ -d /run/systemd/system ] && [ -d /corten/guest ] || { echo 'CGROUP_DRIVER=systemd: only in integration/vm/engines' >&2; exit 2; }
-		runtime=$(runtime_path "${RUNTIME:-corten}") name=$(basename "$runtime")
+	if [ "$driver" = systemd ] && [ -d /corten/guest ]; then
+		ENGINE_RUNTIME=$(runtime_path "${RUNTIME:-corten}") ENGINE_WORK=$(mktemp -d "/var/tmp/corten-$1.XXXXXX")
+		chmod 711 "$ENGINE_WORK"
 		# With dashes it would be below corten.slice.
-		group=corten$1.slice parent=$group work=$(mktemp -d "/var/tmp/corten-$1.XXXXXX")
-		chmod 711 "$work"
+		ENGINE_GROUP=corten$1.slice parent=$ENGINE_GROUP
+		runtime=$ENGINE_RUNTIME work=$ENGINE_WORK group=$ENGINE_GROUP name=$(basename "$ENGINE_RUNTIME")
 		prepare
 		return
 	fi
 	if [ -n "${ENGINE_INSIDE-}" ]; then
 		runtime=$ENGINE_RUNTIME work=$ENGINE_WORK group=$ENGINE_GROUP parent=/$ENGINE_GROUP name=$(basename "$ENGINE_RUNTIME")
+		[ "$driver" != systemd ] || parent=$group
 		inside
 		prepare
 		return
@@ -55,12 +57,31 @@ isolate() {
 	ENGINE_GROUP=corten-$engine-$$ ENGINE_WORK=$(mktemp -d "/var/tmp/corten-$engine.XXXXXX") ENGINE_INSIDE=1
 	export ENGINE_RUNTIME ENGINE_GROUP ENGINE_WORK ENGINE_INSIDE
 	chmod 711 "$ENGINE_WORK"
+	if [ "$driver" = systemd ]; then
+		under_systemd "$engine" "$@"
+		exit
+	fi
 	trap clean EXIT
 	# unshare blocks SIGTERM while it waits.
 	trap 'kill -KILL "$unshare" 2>/dev/null || true' TERM INT HUP
 	setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child --propagation private "$0" "$@" &
 	unshare=$!
 	wait "$unshare" || code=$?
+	exit "$code"
+}
+
+# under_systemd ENGINE ARGUMENTS…: the same below a systemd of its own, which has the namespaces but that of the network.
+under_systemd() {
+	local view=${VIEW-}
+	[ -n "$view" ] || ! grep -q ' cgroup ' /proc/self/mounts || view=hybrid
+	trap 'rm -rf --one-file-system "$ENGINE_WORK"' EXIT
+	trap 'kill -TERM "$systemd" 2>/dev/null || true' TERM INT HUP
+	ENGINE_GROUP=corten$1.slice
+	shift
+	"$(dirname "$0")/../with-systemd" -g "${view:-v2}" unshare --mount --net --propagation private "$(realpath "$0")" "$@" &
+	systemd=$!
+	local code=0
+	wait "$systemd" || code=$?
 	exit "$code"
 }
 
@@ -77,13 +98,16 @@ clean() {
 }
 
 inside() {
-	mount -t proc proc /proc
 	ip link set lo up
-	mount -t tmpfs -o mode=755 tmpfs /run
+	if [ "$driver" != systemd ]; then
+		mount -t proc proc /proc
+		mount -t tmpfs -o mode=755 tmpfs /run
+	fi
 	mount -t tmpfs -o mode=755 tmpfs /var/lib
 	mount -t tmpfs -o mode=755 tmpfs /opt
 	# Podman's locks, which it makes anew where /run is empty, are not to be those of a Podman of the machine.
 	mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+	[ "$driver" != systemd ] || return 0
 	case ${VIEW-} in
 	'')
 		# crun does not work with controllers in the cgroup2 of a hybrid hierarchy.

@@ -23,7 +23,7 @@ const DONE_TO_A_FILE: [&str; 18] = [
 ];
 
 /// Or a step that is about no element and no file.
-const STEPS: [&str; 44] = [
+const STEPS: [&str; 46] = [
     "become a subreaper",
     "change the mode of",
     "create a file for a hook",
@@ -38,8 +38,10 @@ const STEPS: [&str; 44] = [
     "kill the container",
     "listen to the init",
     "look for ended processes",
+    "look for the mark of",
     "make a console socket",
     "map the ids",
+    "mark the cgroup",
     "move network device",
     "pause the container",
     "poll the console socket",
@@ -110,8 +112,8 @@ pub(crate) fn is_a_lie(step: &Step, errno: i32) -> bool {
         || [".json", "start.fifo"].iter().any(|end| path.ends_with(end))
         || (path.starts_with("/proc/") && ["/stat", "/cgroup"].iter().any(|end| path.ends_with(end)))
         || path.starts_with("/sys/fs/cgroup")
-        // Without it there is no link to it.
-        || path == "/proc/kcore";
+        // Without the one there is no systemd, without the other no link to it.
+        || ["/run/systemd/system", "/proc/kcore"].contains(&path);
     errno == libc::ENOENT && absent
 }
 

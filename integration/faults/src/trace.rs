@@ -292,8 +292,10 @@ impl Tracer<'_> {
             self.outcome.steps.push(Step { process: index, ordinal, number, text, apart });
         }
         match wanted {
-            // Another call than that of the run without a fault: the processes met in another order.
-            Some((step, fault)) if step.number == number => self.fire(pid, fault, registers),
+            // Another call than that of the run without a fault: the processes met in another order, or another answered.
+            Some((step, fault)) if step.number == number && is_about_the_same(pid, &registers, step) => {
+                self.fire(pid, fault, registers);
+            }
             _ => self.resume(pid, None),
         }
     }
@@ -332,6 +334,15 @@ impl Tracer<'_> {
             }
         }
     }
+}
+
+/// Whether the call is about the path that the step's was about, but for the numbers in it: those of processes, and temporary names.
+fn is_about_the_same(pid: Pid, registers: &libc::user_regs_struct, step: &Step) -> bool {
+    let without_numbers = |text: &str| {
+        text.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("#")
+    };
+    let now = calls::describe(pid.as_raw(), registers);
+    !(now.contains('/') && step.text.contains('/')) || without_numbers(&now) == without_numbers(&step.text)
 }
 
 fn set_result(pid: Pid, result: i64) {
