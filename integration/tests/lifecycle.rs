@@ -160,6 +160,10 @@ fn a_start_of_a_process_that_is_killed_meanwhile_fails() {
         container.create();
         let pid = container.pid();
         t.host_shell(&format!("kill -STOP {pid}"));
+        // One that is only about to stop still takes the word.
+        let is_stopped =
+            || std::fs::read_to_string(container.proc_file("stat")).is_ok_and(|stat| stat.contains(") T "));
+        eventually("it has stopped", is_stopped);
         let start = container.command("start").spawn();
         // It waits for the process, which cannot take its word, or has not come so far: either way it has run nothing.
         std::thread::sleep(std::time::Duration::from_millis(200));
@@ -350,7 +354,8 @@ fn a_run_whose_container_cannot_be_deleted_says_so_and_ends_as_the_program_does(
     });
 }
 
-/// A filter lets its read of the FIFO fail, whose number another container with the same configuration shows.
+/// A filter lets its last reads fail, of the launcher's socket and of the FIFO. Another container with the same configuration shows
+/// their numbers.
 #[test]
 fn a_start_tells_why_the_init_has_ended_while_it_waited() {
     once(|t| {
@@ -368,16 +373,23 @@ fn a_start_tells_why_the_init_has_ended_while_it_waited() {
         let fds = std::fs::read_dir(format!("/proc/{}/fd", shows.pid())).unwrap().flatten();
         let is_fifo =
             |fd: &std::fs::DirEntry| std::fs::read_link(fd.path()).is_ok_and(|file| file.ends_with("start.fifo"));
-        let number = fds.into_iter().find(is_fifo).unwrap().file_name().into_string().unwrap();
+        let fifo = fds.into_iter().find(is_fifo).unwrap().file_name().into_string().unwrap();
+        let words = std::fs::read_to_string(format!("/proc/{}/cmdline", shows.pid())).unwrap();
+        let socket = words.split('\0').nth(1).unwrap().to_owned();
         shows.command("delete").option("--force").ok();
-        let container = filtered(libc::EIO, &number);
-        container.create();
-        container.wait_for("stopped");
-        for _ in 0..2 {
-            let output = container.command("start").fails(1);
-            assert!(output.stderr().contains("wait in the init for the start: Input/output error"), "{output}");
+        for number in [fifo, socket] {
+            let container = filtered(libc::EIO, &number);
+            container.create();
+            container.wait_for("stopped");
+            for _ in 0..2 {
+                let output = container.command("start").fails(1);
+                assert!(
+                    output.stderr().contains("wait in the init for the start: Input/output error"),
+                    "{number}: {output}"
+                );
+            }
+            container.delete();
         }
-        container.delete();
         // One that has ended otherwise has only stopped.
         let container = t.container(t.bundle().args(&PAUSE));
         container.create();

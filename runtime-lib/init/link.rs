@@ -98,6 +98,10 @@ impl Link {
     /// Tells what failed; there is nobody left to tell that telling failed.
     pub fn fail(&self, report: &Report) {
         let _ = self.send(report);
+        if let (Some(file), false) = (self.report, self.alone) {
+            // A launcher that has said its last word does not listen any more.
+            let _ = sys::write(file, &report.bytes());
+        }
     }
 
     fn send(&self, report: &Report) -> sys::Result {

@@ -333,13 +333,23 @@ pub(crate) fn hook_state<'a>(plan: &'a Plan, status: &'a str, pid: Option<i32>) 
 
 /// The error of a start whose init reported `bytes` after create had returned; none if it reported nothing.
 pub(crate) fn late_failure(bytes: &[u8], args: &[String]) -> Result<()> {
-    if bytes.is_empty() { Ok(()) } else { Err(report::render_late(&report::decode(bytes)?, args)) }
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let report = report::decode(bytes)?;
+    if has_lost_its_launcher(&report) { Ok(()) } else { Err(report::render_late(&report, args)) }
 }
 
 /// The error of an init that failed while it waited for its start; none if it reported something else, or nothing.
 pub(crate) fn failed_wait(bytes: &[u8]) -> Option<Error> {
     let report = report::decode(bytes).ok()?;
-    matches!(report.phase, Phase::Ready | Phase::Wait).then(|| report::render_late(&report, &[]))
+    let has_waited = matches!(report.phase, Phase::Ready | Phase::Wait) && !has_lost_its_launcher(&report);
+    has_waited.then(|| report::render_late(&report, &[]))
+}
+
+/// An init ends when its launcher does before it has let it go: that is no fault of the init's.
+fn has_lost_its_launcher(report: &wire::Report) -> bool {
+    report.op == wire::Op::Link && matches!(report.errno, libc::EPROTO | libc::EPIPE | libc::ECONNRESET)
 }
 
 fn has_inner_hooks(plan: &Plan) -> bool {
