@@ -263,7 +263,7 @@ scenario_exec_sync() {
 	fails '*permission denied*' in_box "$id" /etc/not-a-program
 	fails '*timeout 1s exceeded*' env_timeout 1 in_box "$id" sleep 1000
 	# What was too slow is gone.
-	becomes 1 sh -c "{ cat /sys/fs/cgroup/systemd/$group/$id/cgroup.procs 2>/dev/null || cat /sys/fs/cgroup/$group/$(directory_of "$id")/cgroup.procs; } | grep -c ."
+	becomes 1 sh -c "{ cat /sys/fs/cgroup/systemd/$group/$(directory_of "$id")/cgroup.procs 2>/dev/null || cat /sys/fs/cgroup/$group/$(directory_of "$id")/cgroup.procs; } | grep -c ."
 	is "$(in_box "$id" cat /proc/1/cgroup)" "$(in_box "$id" cat /proc/self/cgroup)"
 	cri StopContainer "container_id: \"$id\""
 	fails '*is in CONTAINER_EXITED state*' in_box "$id" true
@@ -529,6 +529,7 @@ scenario_daemon_restart() {
 
 # Each container of a pod is a scope, whose properties the runtime sets.
 scenario_systemd_scopes() {
+	needs_controllers_of_version_2
 	local pod id unit sandbox
 	pod=$(pod scopes)
 	sandbox=cri-containerd-$pod.scope

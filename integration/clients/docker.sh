@@ -525,6 +525,7 @@ scenario_userns_remap() {
 
 # A container is a scope, whose properties the runtime sets.
 scenario_systemd_scope() {
+	needs_controllers_of_version_2
 	local id unit
 	is systemd "$(docker info --format '{{.CgroupDriver}}')"
 	docker run -d --name box --network none --memory 64m --cpus 0.5 --pids-limit 50 $image sleep 1000 >/dev/null

@@ -328,6 +328,7 @@ skip() {
 
 controllers() { [ -d /sys/fs/cgroup/memory ] || grep -q memory /sys/fs/cgroup/cgroup.controllers; }
 needs_controllers() { controllers || skip 'the cgroups have no controllers here'; }
+needs_controllers_of_version_2() { grep -qw memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null || skip 'version 2 of the cgroups has no controllers here'; }
 
 may_do() {
 	local effective
@@ -424,6 +425,7 @@ unit_is() {
 	local unit=$1 pair
 	shift
 	for pair; do
+		[ -e /sys/fs/cgroup/cgroup.controllers ] || pair=${pair/#MemoryMax=/MemoryLimit=}
 		is "$pair" "${pair%%=*}=$(${as-} systemctl ${manager-} show -P "${pair%%=*}" "$unit")" || { echo "of $unit"; return 1; }
 	done
 }

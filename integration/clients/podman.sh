@@ -584,11 +584,15 @@ scopes_of_podman() {
 	eventually no_units_left 'libpod-*'
 }
 
-scenario_systemd_scope() { scopes_of_podman "$group" itself; }
+scenario_systemd_scope() {
+	needs_controllers_of_version_2
+	scopes_of_podman "$group" itself
+}
 itself() { "$@"; }
 
 # In a session of the user's own systemd.
 scenario_systemd_rootless() {
+	[ -d /corten/guest ] || skip 'no logind, which has sessions of users'
 	rootless_user
 	as=ordinary manager=--user scopes_of_podman '' ordinary
 	says hello rootless $image echo hello
