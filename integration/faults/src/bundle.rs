@@ -279,7 +279,12 @@ fn normalised_line(line: &str, host: &[String]) -> String {
         });
         let line = unnumbered.collect::<Vec<_>>().join(" ");
         // Where the container may not mount its cgroups it gets the host's, which are the same by another name.
-        return line.replace(" - cgroup2 none ", " - cgroup2 cgroup ");
+        return match line.split_once(" - cgroup2 ") {
+            Some((mount, name)) => {
+                format!("{mount} - cgroup2 {}", name.split_once(' ').map_or("", |(_, options)| options))
+            }
+            None => line,
+        };
     }
     // ls: without the time and the size.
     if line.starts_with(['c', 'd', 'l', '-', 'b']) && words.len() > 6 {
