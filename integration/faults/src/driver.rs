@@ -221,7 +221,8 @@ fn worker(options: &Options, part: &Part, key: &str, total: &Mutex<Total>) {
     let count = options.parts.unwrap_or(options.jobs);
     let first = options.first + part.number * options.every;
     let every = options.every * count;
-    let mut command = Command::new(std::env::current_exe().expect("this program's path"));
+    // Not its path: it may be built again meanwhile.
+    let mut command = Command::new("/proc/self/exe");
     command.arg("--worker").arg("--corten").arg(&options.corten);
     command.args(["--view", &part.view, "--kind", part.kind.name(), "--operation", part.operation.name()]);
     command.args(["--first", &first.to_string(), "--every", &every.to_string()]);
