@@ -35,6 +35,11 @@ pub const DIFFERENCES: &[(Runtime, &str, &str)] = &[
     ),
     (Runc, "update of all limits or none", "it leaves what it has written before one was refused"),
     (Runc, "cgroups_made_by_the_runtime", "its delete leaves some of eight at a time behind, as it does with one"),
+    (
+        Runc,
+        "list while a container goes",
+        "one that goes between its reading of the directory and its stat fails the whole list",
+    ),
     (Runc, "cgroups removed while they are made", "what is removed before its process is in it stays away"),
     (Crun, "cgroups removed while they are made", "what is removed before its process is in it stays away"),
     (Runc, "scopes_while_systemd_reloads", "1.1.15 hung in a create"),
