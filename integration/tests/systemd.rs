@@ -197,7 +197,7 @@ fn huge_pages_are_limited_in_a_scope() {
         }
         // One that gets its first such limit later, in a slice without any.
         let name = t.unique_name();
-        let path = format!("test-{name}.slice:test:{name}");
+        let path = format!("late.slice:test:{name}");
         let (container, ..) = created(t, |bundle| bundle.set("/linux/cgroupsPath", path));
         let unit = format!("test-{name}.scope");
         let resources = t.new_file(&json!({"hugepageLimits": limit(2)}).to_string());
@@ -206,6 +206,8 @@ fn huge_pages_are_limited_in_a_scope() {
         assert_eq!(text(cgroup.join("hugetlb.2MB.max")), (2 << 20).to_string());
         container.command("delete").option("--force").ok();
         assert!(!is_loaded(&unit));
+        // A slice stays, once a unit has asked for it.
+        assert!(Command::new("systemctl").args(["stop", "late.slice"]).status().unwrap().success());
     });
 }
 
