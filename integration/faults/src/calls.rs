@@ -156,6 +156,11 @@ pub(crate) fn errnos(number: i64) -> &'static [i32] {
     known(number).map_or(&[EIO, ENOSYS], |(_, _, errnos)| errnos)
 }
 
+/// Whether one of the call's arguments is a path.
+pub(crate) fn is_about_a_path(number: i64) -> bool {
+    known(number).is_some_and(|(_, place, _)| place != NO_PATH)
+}
+
 /// The call's name.
 pub(crate) fn name(number: i64) -> String {
     known(number).map_or_else(|| format!("call {number}"), |(name, ..)| name.to_owned())

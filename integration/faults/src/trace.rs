@@ -346,7 +346,7 @@ fn is_about_the_same(pid: Pid, registers: &libc::user_regs_struct, step: &Step) 
         // Taken or given back.
         return now.split(',').nth(1) == step.text.split(',').nth(1);
     }
-    !(now.contains('/') && step.text.contains('/')) || without_numbers(&now) == without_numbers(&step.text)
+    !calls::is_about_a_path(step.number) || without_numbers(&now) == without_numbers(&step.text)
 }
 
 fn set_result(pid: Pid, result: i64) {
